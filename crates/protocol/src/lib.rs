@@ -1,1 +1,30 @@
-//! protocol
+//! Sans-I/O readers of what agents speak: bytes in, views out.
+//!
+//! Owns the understanding of wire formats: server-sent events, content encodings, JSON-RPC and MCP, WebSocket frames,
+//! and the model APIs of Anthropic, OpenAI (Chat Completions and Responses), Gemini and Bedrock Converse.
+//!
+//! A reader looks at a copy of the bytes. It never fails a call, never re-encodes, never drops silently: what it does not know it
+//! counts (`unknown`), what it cannot read it names (`problem`), and the raw bytes stay the evidence. Every reader is bounded
+//! in memory whatever the wire sends ([`limits`]), and every text in a view is cut to a stated length.
+//!
+//! Never touches I/O, a clock or randomness.
+
+pub mod encoding;
+pub mod eventstream;
+mod fingerprint;
+pub mod json;
+pub mod jsonrpc;
+pub mod limits;
+pub mod mcp;
+mod operation;
+mod request;
+mod response;
+pub mod sse;
+mod text;
+mod view;
+pub mod websocket;
+
+pub use operation::{Api, ModelCall, Operation, UpstreamApi, classify};
+pub use request::read_request;
+pub use response::ResponseReader;
+pub use view::{Fingerprint, MessageView, RequestView, ResponseView, ToolCallView, ToolResultView};

@@ -1,0 +1,1 @@
+//! `application/vnd.amazon.eventstream`: the binary frames of Bedrock's streams.
