@@ -1,0 +1,629 @@
+//! Message histories of the runs, and the index that finds the run a history belongs to.
+//!
+//! Lookup costs a step a message, however many runs there are. Everything an entry of an index
+//! points to is compared before it is believed.
+
+use super::branch::{Branch, Fit, link};
+use super::history::{Change, Departure, MAX_DEPARTURES, Mark, Part};
+use event::History;
+use protocol::{MessageView, RequestView, ResponseView};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map::RandomState};
+use std::hash::BuildHasher as _;
+
+/// Lines of conversation kept of one run.
+const MAX_BRANCHES: usize = 8;
+/// Answers, tool calls and response ids kept of one run.
+const MAX_FACTS: usize = 4096;
+/// Messages from the end of a request that are asked for their run.
+const MAX_VOTERS: usize = 128;
+/// Answers kept of one request with several choices.
+const MAX_CHOICES: usize = 4;
+
+/// A request whose answer is awaited. Give it back to [`super::Tracker::answered`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    pub(super) run: u64,
+    branch: u64,
+    asked: usize,
+}
+
+/// A place in a conversation.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    run: u64,
+    branch: u64,
+    len: usize,
+}
+
+/// What following a request found.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) turn: Turn,
+    pub(super) history: Vec<History>,
+    /// The other run whose history this run's first request carries on.
+    pub(super) origin: Option<u64>,
+}
+
+/// One request, prepared.
+#[derive(Debug)]
+pub(super) struct Sent<'a> {
+    agent: &'a str,
+    scope: u128,
+    system: u128,
+    marks: Vec<Mark>,
+    view: &'a RequestView,
+}
+
+#[derive(Debug, Default)]
+struct Conversation {
+    branches: Vec<Branch>,
+    facts: VecDeque<u128>,
+}
+
+/// All conversations. Bounded by its owner through [`Self::units`] and [`Self::forget`].
+#[derive(Debug, Default)]
+pub(super) struct Conversations {
+    runs: HashMap<u64, Conversation>,
+    /// Chain over a history to the branch that had it.
+    chains: HashMap<u128, Place>,
+    /// Digest of an answer, a tool call id or a response id to the place where it was seen.
+    facts: HashMap<u128, Place>,
+    hasher: [RandomState; 2],
+    next_branch: u64,
+    units: usize,
+}
+
+impl Conversations {
+    /// Messages and facts held.
+    pub(super) const fn units(&self) -> usize {
+        self.units
+    }
+
+    pub(super) fn prepare<'a>(&self, agent: &'a str, view: &'a RequestView) -> Sent<'a> {
+        let marks: Vec<Mark> = view.messages.iter().map(Mark::of).collect();
+        let outside = view.system.as_ref().map(Mark::of);
+        let system =
+            outside.or_else(|| marks.first().copied().filter(|m| m.part() == Part::System));
+        Sent {
+            agent,
+            scope: self.key("scope", agent, view.gen_ai.api.as_bytes()),
+            system: system.map_or(0, Mark::bits),
+            marks,
+            view,
+        }
+    }
+
+    /// The run that gave the answer with this id.
+    pub(super) fn run_of_response(&self, agent: &str, id: &str) -> Option<u64> {
+        self.facts
+            .get(&self.key("response", agent, id.as_bytes()))
+            .map(|place| place.run)
+    }
+
+    /// The run that the history of `sent` belongs to: by a beginning that holds an answer, else by
+    /// the answers in it, else by its opening words.
+    pub(super) fn locate(&self, sent: &Sent<'_>) -> Option<u64> {
+        let opening = match self.by_beginning(sent) {
+            Some((Fit::Prefix(_), run)) => return Some(run),
+            other => other.map(|(_, run)| run),
+        };
+        self.by_answers(sent).or(opening)
+    }
+
+    fn by_beginning(&self, sent: &Sent<'_>) -> Option<(Fit, u64)> {
+        let mut chain = sent.scope;
+        let chains: Vec<u128> = sent
+            .marks
+            .iter()
+            .map(|mark| {
+                chain = link(chain, *mark);
+                chain
+            })
+            .collect();
+        chains.iter().rev().find_map(|chain| {
+            let place = self.chains.get(chain)?;
+            let branch = self.branch(place.run, place.branch)?;
+            Some((branch.fits_beginning(&sent.marks)?, place.run))
+        })
+    }
+
+    /// The run that most of the answers and tool calls in the request come from, when it is at
+    /// least half of them.
+    fn by_answers(&self, sent: &Sent<'_>) -> Option<u64> {
+        let mut votes: HashMap<u64, usize> = HashMap::new();
+        let mut asked = 0;
+        for (mark, message) in sent
+            .marks
+            .iter()
+            .zip(&sent.view.messages)
+            .rev()
+            .take(MAX_VOTERS)
+        {
+            let answer = mark.is_answer().then(|| self.answer_key(sent.agent, *mark));
+            let calls = message
+                .tool_call_ids
+                .iter()
+                .map(|id| self.call_key(sent.agent, id));
+            for key in answer.into_iter().chain(calls) {
+                asked += 1;
+                if let Some(place) = self.facts.get(&key)
+                    && self
+                        .branch(place.run, place.branch)
+                        .is_none_or(|b| b.scope == sent.scope)
+                {
+                    *votes.entry(place.run).or_default() += 1;
+                }
+            }
+        }
+        let (run, count) = votes
+            .into_iter()
+            .max_by_key(|(run, count)| (*count, *run))?;
+        (count * 2 >= asked).then_some(run)
+    }
+
+    /// Puts the request into `run`, and says how its history departs from what the run has seen.
+    pub(super) fn follow(&mut self, run: u64, mut sent: Sent<'_>, tick: u64) -> Followed {
+        let is_new = self
+            .runs
+            .get(&run)
+            .is_none_or(|known| known.branches.is_empty());
+        let base = self.base(run, &sent);
+        let off_wire = sent.view.context_off_wire && base.is_none();
+        let offset = base.as_ref().map_or(0, Vec::len);
+        let chosen = match base {
+            Some(mut marks) => {
+                marks.append(&mut sent.marks);
+                sent.marks = marks;
+                None
+            }
+            None if off_wire => None,
+            None => self.choose(run, &sent),
+        };
+        let branch = chosen.and_then(|id| self.branch(run, id));
+        let seen = branch.map_or(offset, |branch| branch.marks.len());
+        let blind_at = branch
+            .filter(|branch| branch.blind)
+            .map(|branch| branch.asked);
+        let (mut departures, fresh) = match branch {
+            Some(branch) => {
+                let found = branch.compare(&sent.marks);
+                (found.departures, found.fresh)
+            }
+            None => (Vec::new(), offset),
+        };
+        let (unseen, origin) = self.unseen(run, &sent, fresh, offset, blind_at);
+        if let Some(at) = unseen.filter(|_| departures.len() < MAX_DEPARTURES) {
+            departures.push(Departure {
+                change: Change::Unseen,
+                at,
+            });
+        }
+        let history = departures
+            .into_iter()
+            .map(|departure| History {
+                change: departure.change.as_str().to_owned(),
+                at: (departure.at - offset.min(departure.at)) as u64,
+                seen: seen as u64,
+                sent: (sent.marks.len() - offset) as u64,
+            })
+            .collect();
+        let turn = self.place(run, chosen, &sent, fresh, tick);
+        self.note_claims(turn, &sent, fresh);
+        Followed {
+            turn,
+            history,
+            origin: origin.filter(|_| is_new),
+        }
+    }
+
+    /// The history that `previous_response_id` stands for.
+    fn base(&self, run: u64, sent: &Sent<'_>) -> Option<Vec<Mark>> {
+        let id = sent.view.previous_response_id.as_ref()?;
+        let place = self
+            .facts
+            .get(&self.key("response", sent.agent, id.as_bytes()))?;
+        let branch = self
+            .branch(place.run, place.branch)
+            .filter(|_| place.run == run)?;
+        branch.marks.get(..place.len).map(<[Mark]>::to_vec)
+    }
+
+    /// The branch of the run that the request goes on from, or departs from.
+    fn choose(&self, run: u64, sent: &Sent<'_>) -> Option<u64> {
+        let answers: HashSet<Mark> = sent
+            .marks
+            .iter()
+            .copied()
+            .filter(|m| m.is_answer())
+            .collect();
+        self.runs
+            .get(&run)?
+            .branches
+            .iter()
+            .filter(|branch| branch.scope == sent.scope)
+            .filter_map(|branch| Some((branch.fits(&sent.marks, &answers, sent.system)?, branch)))
+            .max_by_key(|(fit, branch)| (*fit, branch.tick))
+            .map(|(_, branch)| branch.id)
+    }
+
+    /// The first new message that claims to come from the model or from a tool it called, and
+    /// never passed here; and the run that the others were seen in.
+    fn unseen(
+        &self,
+        run: u64,
+        sent: &Sent<'_>,
+        fresh: usize,
+        offset: usize,
+        blind_at: Option<usize>,
+    ) -> (Option<usize>, Option<u64>) {
+        let mut calls: HashSet<&str> = HashSet::new();
+        let (mut unseen, mut origin) = (None, None);
+        let messages = sent
+            .marks
+            .iter()
+            .enumerate()
+            .skip(offset)
+            .zip(&sent.view.messages);
+        for ((index, mark), message) in messages {
+            calls.extend(message.tool_call_ids.iter().map(String::as_str));
+            if index < fresh {
+                continue;
+            }
+            let known = match mark.part() {
+                Part::System | Part::Input => continue,
+                Part::Answer => {
+                    let place = self.facts.get(&self.answer_key(sent.agent, *mark));
+                    origin = origin.or(place.map(|place| place.run).filter(|from| *from != run));
+                    place.is_some() || blind_at == Some(index)
+                }
+                Part::ToolResult => self.is_known_result(sent, message, &calls),
+            };
+            if !known && unseen.is_none() {
+                unseen = Some(index);
+            }
+        }
+        (unseen, origin)
+    }
+
+    fn is_known_result(
+        &self,
+        sent: &Sent<'_>,
+        message: &MessageView,
+        calls: &HashSet<&str>,
+    ) -> bool {
+        // A result without an id, and one whose call lies with the provider, cannot be judged.
+        message.tool_result_ids.is_empty()
+            || sent.view.context_off_wire
+            || message.tool_result_ids.iter().any(|id| {
+                calls.contains(id.as_str())
+                    || self.facts.contains_key(&self.call_key(sent.agent, id))
+            })
+    }
+
+    /// Makes the request the last one of its branch, or the first of a new branch.
+    fn place(
+        &mut self,
+        run: u64,
+        chosen: Option<u64>,
+        sent: &Sent<'_>,
+        fresh: usize,
+        tick: u64,
+    ) -> Turn {
+        let asked = sent.marks.len();
+        if let Some(branch) = chosen.and_then(|id| self.branch_mut(run, id)) {
+            if branch.repeats(&sent.marks) {
+                branch.pending += 1;
+                branch.tick = tick;
+                return Turn {
+                    run,
+                    branch: branch.id,
+                    asked,
+                };
+            }
+            if sent.marks.starts_with(&branch.marks) {
+                let (id, from, mut chain) = (branch.id, branch.marks.len(), branch.chain);
+                let more = sent.marks.get(from..).unwrap_or_default();
+                let links: Vec<u128> = more
+                    .iter()
+                    .map(|mark| {
+                        chain = link(chain, *mark);
+                        chain
+                    })
+                    .collect();
+                branch.marks.extend_from_slice(more);
+                branch.chain = chain;
+                branch.asked = asked;
+                branch.settled = fresh;
+                branch.pending += 1;
+                branch.blind = false;
+                branch.tick = tick;
+                self.units += more.len();
+                for (index, chain) in links.into_iter().enumerate() {
+                    self.chains.insert(
+                        chain,
+                        Place {
+                            run,
+                            branch: id,
+                            len: from + index + 1,
+                        },
+                    );
+                }
+                return Turn {
+                    run,
+                    branch: id,
+                    asked,
+                };
+            }
+        }
+        let branch = self.add(
+            run,
+            sent.scope,
+            sent.system,
+            sent.marks.clone(),
+            tick,
+            |branch| {
+                branch.settled = fresh;
+                branch.pending = 1;
+            },
+        );
+        Turn { run, branch, asked }
+    }
+
+    fn add(
+        &mut self,
+        run: u64,
+        scope: u128,
+        system: u128,
+        marks: Vec<Mark>,
+        tick: u64,
+        finish: impl FnOnce(&mut Branch),
+    ) -> u64 {
+        let known = self.runs.entry(run).or_default();
+        let oldest = (known.branches.len() >= MAX_BRANCHES)
+            .then(|| {
+                let ages = known.branches.iter().enumerate();
+                ages.min_by_key(|(_, branch)| (branch.pending > 0, branch.tick))
+                    .map(|(at, _)| at)
+            })
+            .flatten();
+        let evicted = oldest.map(|at| known.branches.swap_remove(at));
+        if let Some(branch) = evicted {
+            self.unlink(run, &branch);
+        }
+
+        let id = self.next_branch;
+        self.next_branch += 1;
+        let mut chain = scope;
+        for (index, mark) in marks.iter().enumerate() {
+            chain = link(chain, *mark);
+            // A branch that had this beginning before keeps it: it is found by what follows.
+            let place = Place {
+                run,
+                branch: id,
+                len: index + 1,
+            };
+            match self.chains.get(&chain) {
+                Some(held) if held.run == run => {}
+                _ => {
+                    self.chains.insert(chain, place);
+                }
+            }
+        }
+        self.units += marks.len();
+        let asked = marks.len();
+        let mut branch = Branch {
+            id,
+            scope,
+            system,
+            marks,
+            chain,
+            asked,
+            settled: 0,
+            pending: 0,
+            blind: false,
+            tick,
+        };
+        finish(&mut branch);
+        self.runs.entry(run).or_default().branches.push(branch);
+        id
+    }
+
+    /// Remembers the answers a request claims, so that each is reported as unseen only once.
+    fn note_claims(&mut self, turn: Turn, sent: &Sent<'_>, fresh: usize) {
+        let place = Place {
+            run: turn.run,
+            branch: turn.branch,
+            len: turn.asked,
+        };
+        for mark in sent
+            .marks
+            .iter()
+            .skip(fresh)
+            .filter(|mark| mark.is_answer())
+        {
+            let key = self.answer_key(sent.agent, *mark);
+            if !self.facts.contains_key(&key) {
+                self.note(key, place);
+            }
+        }
+    }
+
+    /// Adds the answer to the history of its turn.
+    pub(super) fn answered(
+        &mut self,
+        agent: &str,
+        turn: Turn,
+        view: Option<&ResponseView>,
+        tick: u64,
+    ) {
+        let Some(branch) = self.branch_mut(turn.run, turn.branch) else {
+            return;
+        };
+        branch.pending = branch.pending.saturating_sub(1);
+        branch.tick = tick;
+        let Some(view) = view.filter(|view| view.error.is_none()) else {
+            return;
+        };
+        let whole = view.terminated && view.stream_error.is_none();
+        if !whole || view.message.is_none() {
+            branch.blind = true;
+        }
+        let question: Vec<Mark> = branch.marks.get(..turn.asked).unwrap_or_default().to_vec();
+        let (scope, system) = (branch.scope, branch.system);
+        for message in view
+            .message
+            .iter()
+            .chain(&view.alternatives)
+            .take(MAX_CHOICES)
+        {
+            let mark = Mark::of(message);
+            let place = if whole {
+                self.extend(turn, &question, mark, (scope, system), tick)
+            } else {
+                Place {
+                    run: turn.run,
+                    branch: turn.branch,
+                    len: turn.asked,
+                }
+            };
+            self.note(self.answer_key(agent, mark), place);
+            if let Some(id) = view.gen_ai.response_id.as_ref().filter(|_| whole) {
+                let key = self.key("response", agent, id.as_bytes());
+                if self.facts.get(&key).is_none_or(|held| held.run != turn.run) {
+                    self.note(key, place);
+                }
+            }
+        }
+        let place = Place {
+            run: turn.run,
+            branch: turn.branch,
+            len: turn.asked,
+        };
+        for id in view.tool_calls.iter().filter_map(|call| call.id.as_ref()) {
+            self.note(self.call_key(agent, id), place);
+        }
+    }
+
+    /// Puts an answer behind its question: in the branch where there is none yet, else beside it.
+    fn extend(
+        &mut self,
+        turn: Turn,
+        question: &[Mark],
+        mark: Mark,
+        (scope, system): (u128, u128),
+        tick: u64,
+    ) -> Place {
+        let len = turn.asked + 1;
+        let held = self.branch_mut(turn.run, turn.branch);
+        if let Some(branch) = held {
+            let place = Place {
+                run: turn.run,
+                branch: turn.branch,
+                len,
+            };
+            match branch.marks.get(turn.asked) {
+                Some(present) if *present == mark => return place,
+                Some(_) => {}
+                None => {
+                    branch.marks.push(mark);
+                    branch.chain = link(branch.chain, mark);
+                    branch.settled = len;
+                    branch.blind = false;
+                    let chain = branch.chain;
+                    self.chains.insert(chain, place);
+                    self.units += 1;
+                    return place;
+                }
+            }
+        }
+        let mut marks = question.to_vec();
+        marks.push(mark);
+        let branch = self.add(turn.run, scope, system, marks, tick, |branch| {
+            branch.asked = turn.asked;
+            branch.settled = len;
+        });
+        Place {
+            run: turn.run,
+            branch,
+            len,
+        }
+    }
+
+    fn note(&mut self, key: u128, place: Place) {
+        let facts = &mut self.runs.entry(place.run).or_default().facts;
+        facts.push_back(key);
+        let oldest = if facts.len() > MAX_FACTS {
+            facts.pop_front()
+        } else {
+            None
+        };
+        self.units += usize::from(oldest.is_none());
+        if let Some(oldest) = oldest {
+            self.drop_fact(oldest, place.run);
+        }
+        self.facts.insert(key, place);
+    }
+
+    fn drop_fact(&mut self, key: u128, run: u64) {
+        if self.facts.get(&key).is_some_and(|place| place.run == run) {
+            self.facts.remove(&key);
+        }
+    }
+
+    /// Forgets everything about a run.
+    pub(super) fn forget(&mut self, run: u64) {
+        let Some(known) = self.runs.remove(&run) else {
+            return;
+        };
+        self.units -= known.facts.len().min(self.units);
+        for key in known.facts {
+            self.drop_fact(key, run);
+        }
+        for branch in &known.branches {
+            self.unlink(run, branch);
+        }
+    }
+
+    fn unlink(&mut self, run: u64, branch: &Branch) {
+        self.units -= branch.marks.len().min(self.units);
+        let mut chain = branch.scope;
+        for mark in &branch.marks {
+            chain = link(chain, *mark);
+            let held = self.chains.get(&chain);
+            if held.is_some_and(|place| place.run == run && place.branch == branch.id) {
+                self.chains.remove(&chain);
+            }
+        }
+    }
+
+    fn branch(&self, run: u64, id: u64) -> Option<&Branch> {
+        self.runs
+            .get(&run)?
+            .branches
+            .iter()
+            .find(|branch| branch.id == id)
+    }
+
+    fn branch_mut(&mut self, run: u64, id: u64) -> Option<&mut Branch> {
+        self.runs
+            .get_mut(&run)?
+            .branches
+            .iter_mut()
+            .find(|branch| branch.id == id)
+    }
+
+    fn answer_key(&self, agent: &str, mark: Mark) -> u128 {
+        self.key("answer", agent, &mark.bits().to_be_bytes())
+    }
+
+    fn call_key(&self, agent: &str, id: &str) -> u128 {
+        self.key("call", agent, id.as_bytes())
+    }
+
+    /// 128 bits over what a fact is about, keyed so that nobody outside can choose collisions.
+    fn key(&self, of: &str, agent: &str, bytes: &[u8]) -> u128 {
+        let [high, low] = &self.hasher;
+        let parts = (of, agent, bytes);
+        (u128::from(high.hash_one(parts)) << 64) | u128::from(low.hash_one(parts))
+    }
+}
