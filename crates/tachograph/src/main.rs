@@ -1,1 +1,41 @@
-fn main() {}
+//! `tacho`: command line, configuration and wiring of the recorder.
+//!
+//! Holds no logic of the record: it parses what a person typed, starts what the crates below
+//! offer and shows what they return. Everything recorded is hostile text and passes through
+//! [`escape`] before it reaches a terminal.
+
+mod address;
+mod body;
+mod build;
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod describe;
+mod escape;
+mod exit;
+mod failure;
+mod logging;
+mod observe;
+mod operator;
+mod out;
+mod pretty;
+mod record;
+mod summary;
+mod table;
+mod timeline;
+mod when;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::refuse(&error),
+    };
+    match commands::dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}

@@ -1,0 +1,89 @@
+//! `DIR/address`: where the recorder of a data directory can be reached while it runs.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Longest address file that is read.
+const MAX_BYTES: u64 = 4096;
+
+/// Where a running recorder listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Address {
+    /// `http://HOST:PORT` of the agent-facing listener.
+    pub(crate) gateway: String,
+    /// `http://HOST:PORT` of the operator's listener.
+    pub(crate) console: String,
+    /// Process id of the recorder.
+    pub(crate) pid: u32,
+}
+
+impl Address {
+    /// Reads the address of the recorder of `data`; `None` if none is running there.
+    ///
+    /// After a crash the file stays, so whoever reads it must expect that nobody answers.
+    pub(crate) fn read(data: &Path) -> io::Result<Option<Self>> {
+        use std::io::Read as _;
+        let file = match std::fs::File::open(path(data)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(io::Error::from)
+    }
+
+    /// Publishes the address: whoever reads it sees the old file or the whole new one.
+    pub(crate) fn publish(&self, data: &Path) -> io::Result<()> {
+        let temporary = data.join(format!("address.{}", self.pid));
+        let mut file = fs_err::File::create(&temporary)?;
+        serde_json::to_writer(&mut file, self)?;
+        file.write_all(b"\n")?;
+        drop(file);
+        fs_err::rename(&temporary, path(data))
+    }
+
+    /// Takes the address away: nobody listens any more.
+    pub(crate) fn withdraw(data: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path(data)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_published_and_withdrawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = Address {
+            gateway: "http://127.0.0.1:1".to_owned(),
+            console: "http://127.0.0.1:2".to_owned(),
+            pid: 3,
+        };
+        assert_eq!(Address::read(dir.path()).unwrap(), None);
+        address.publish(dir.path()).unwrap();
+        assert_eq!(Address::read(dir.path()).unwrap(), Some(address));
+        Address::withdraw(dir.path()).unwrap();
+        Address::withdraw(dir.path()).unwrap();
+        assert_eq!(Address::read(dir.path()).unwrap(), None);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_spoilt_address_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("address"), "{").unwrap();
+        assert!(Address::read(dir.path()).is_err());
+    }
+}

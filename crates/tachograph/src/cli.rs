@@ -1,0 +1,92 @@
+//! What a person can type.
+
+use crate::{build, commands, exit};
+use clap::{ColorChoice, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A flight recorder and emergency brake for AI agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tacho",
+    version = build::VERSION,
+    long_version = build::LONG_VERSION,
+    about,
+    after_help = exit::HELP,
+    subcommand_required = true,
+    arg_required_else_help = true,
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Global {
+    /// Directory of the record [default: $XDG_DATA_HOME/tachograph or ~/.local/share/tachograph]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "TACHO_DATA",
+        hide_env_values = true
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON: one document, or one object a line where the answer is a list of events
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record: run the gateway that agents speak to
+    Serve(commands::serve::Args),
+    /// Run a command as a recorded agent
+    Run(commands::run::Args),
+    /// Wrap a stdio MCP server and record what passes
+    Mcp(commands::mcp::Args),
+    /// Play a recorded incident through a real gateway
+    Demo(commands::demo::Args),
+    /// Say whether a recorder is running, and how it is
+    Status(commands::status::Args),
+    /// List the runs in the record
+    Runs(commands::runs::Args),
+    /// List events
+    Events(commands::events::Args),
+    /// Show one event and its bodies
+    Show(commands::show::Args),
+    /// Tell one run as a story: model calls, tool calls, results, gaps
+    Timeline(commands::timeline::Args),
+    /// Re-hash the whole record and say what that proves
+    Verify(commands::verify::Args),
+    /// Print a completion script for a shell
+    Completions(commands::completions::Args),
+}
+
+/// Tells what was wrong with the command line, or prints the help that was asked for.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the help cannot be printed.
+    error.print().ok();
+    if error.use_stderr() {
+        exit::Exit::Usage.into()
+    } else {
+        exit::Exit::Done.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,250 @@
+//! `tacho serve`: the recorder with its gateway and its operator's listener.
+//!
+//! Contract: one line on standard output once connections are accepted,
+//! `ready gateway=http://HOST:PORT console=http://HOST:PORT`. SIGTERM or SIGINT: no new calls, open
+//! calls may end within a bound, the log is sealed, exit 0. A second signal cuts the wait short.
+
+use crate::address::Address;
+use crate::commands::Context;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::{Failure, note};
+use crate::observe::{observe, traffic};
+use crate::operator::Operator;
+use crate::{build, logging, record};
+use evidence::Recorder;
+use gateway::Gateway;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// Arguments of `tacho serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+When it accepts connections it prints one line:
+  ready gateway=http://127.0.0.1:8700 console=http://127.0.0.1:8701
+
+Point an agent at it:
+  ANTHROPIC_BASE_URL=http://127.0.0.1:8700/agent/NAME/anthropic
+  OPENAI_BASE_URL=http://127.0.0.1:8700/agent/NAME/openai/v1
+  an MCP server: http://127.0.0.1:8700/agent/NAME/mcp/SERVER")]
+pub(crate) struct Args {
+    /// Configuration (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where agents connect; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8700")]
+    gateway: SocketAddr,
+    /// Where the operator connects; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8701")]
+    console: SocketAddr,
+}
+
+/// Records until it is told to stop.
+pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    logging::start();
+    let config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    let mut signals = Signals::new()?;
+    // Listen before the record is opened: an address that is taken must leave no trace in it.
+    let agents = listen("--gateway", args.gateway, &context.data).await?;
+    let operators = listen("--console", args.console, &context.data).await?;
+    let address = Address {
+        gateway: url(&agents)?,
+        console: url(&operators)?,
+        pid: std::process::id(),
+    };
+    let recorder = open(context, &config, &address)?;
+    let result = record(
+        context,
+        &config,
+        &address,
+        &recorder,
+        (agents, operators),
+        &mut signals,
+    )
+    .await;
+    // Whatever ended it, nobody listens any more.
+    if let Err(error) = Address::withdraw(&context.data) {
+        note(&format!(
+            "warning: cannot remove the recorder's address: {error}"
+        ));
+    }
+    result?;
+    recorder
+        .close()
+        .await
+        .map_err(|error| record::unreadable(&context.data, &error))?;
+    Ok(Exit::Done.into())
+}
+
+/// Everything that runs beside each other, from the first connection to the last.
+async fn record(
+    context: &Context,
+    config: &Config,
+    address: &Address,
+    recorder: &Recorder,
+    (agents, operators): (TcpListener, TcpListener),
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let gateway = Gateway::bind(config.into(), recorder.clone(), agents).map_err(|error| {
+        Failure::usage("the gateway cannot use the configuration").because(&error)
+    })?;
+    let figures = gateway.figures();
+    let operator = Operator {
+        recorder: recorder.clone(),
+        started: Instant::now(),
+        gateway: address.gateway.clone(),
+        data: context.data.display().to_string(),
+        governance: config.digest(),
+    };
+    let mut beside = JoinSet::new();
+    beside.spawn(operator.serve(operators));
+    beside.spawn(observe(
+        recorder.clone(),
+        context.data.clone(),
+        config.recorder.environment_interval,
+        Box::new(move || traffic(&figures.sample())),
+    ));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut plane = tokio::spawn(gateway.run(async {
+        // A sender that is gone means the same as one that spoke.
+        stopped.await.ok();
+    }));
+    announce(&context.data, address)?;
+
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        error = recorder.failed() => Some(error),
+    };
+    drop(stop);
+    let failed = match failed {
+        Some(error) => Some(error),
+        None => {
+            note("stopping: open calls may end; a second signal cuts them off");
+            tokio::select! {
+                _ = &mut plane => None,
+                () = signals.next() => None,
+                error = recorder.failed() => Some(error),
+            }
+        }
+    };
+    plane.abort();
+    beside.shutdown().await;
+    match failed {
+        None => Ok(()),
+        Some(error) => Err(
+            Failure::new("the recorder stopped, because it cannot record any more")
+                .because(&error)
+                .hint("see to the disk, then start it again: what was acknowledged is recovered"),
+        ),
+    }
+}
+
+async fn listen(option: &str, address: SocketAddr, data: &Path) -> Result<TcpListener, Failure> {
+    if !address.ip().is_loopback() {
+        note(&format!(
+            "warning: {option} {address} is reachable from other machines; whoever reaches it is not asked who they are"
+        ));
+    }
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match Address::read(data) {
+            Ok(Some(running)) => {
+                format!(
+                    "a recorder may be running as process {}: see `tacho status`",
+                    running.pid
+                )
+            }
+            _ => format!("choose another with `{option} HOST:PORT`; port 0 picks a free one"),
+        };
+        Failure::new(format!("cannot listen on {address}"))
+            .because(&error)
+            .hint(hint)
+    })
+}
+
+fn url(listener: &TcpListener) -> Result<String, Failure> {
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new("cannot learn the listener's address").because(&error))?;
+    Ok(format!("http://{address}"))
+}
+
+fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorder, Failure> {
+    let data = &context.data;
+    fs_err::create_dir_all(data).map_err(|error| {
+        Failure::new("cannot make the data directory")
+            .because(&error)
+            .hint("name a directory that you may write with `--data DIR`")
+    })?;
+    let mut options = evidence::Options::new(data);
+    options.governance = config.digest();
+    options.heartbeat = config.recorder.heartbeat;
+    options.facts = build::facts();
+    options
+        .facts
+        .insert("gateway".to_owned(), address.gateway.clone().into());
+    options
+        .facts
+        .insert("console".to_owned(), address.console.clone().into());
+    options.facts.insert("pid".to_owned(), address.pid.into());
+    // The whole configuration holds no secret: agents bring their own credentials.
+    options
+        .facts
+        .insert("configuration".to_owned(), config.facts());
+    Recorder::open(options).map_err(|error| record::unreadable(data, &error))
+}
+
+fn announce(data: &Path, address: &Address) -> Result<(), Failure> {
+    address
+        .publish(data)
+        .map_err(|error| Failure::new("cannot write the recorder's address").because(&error))?;
+    let line = format!(
+        "ready gateway={} console={}\n",
+        address.gateway, address.console
+    );
+    let mut stdout = std::io::stdout();
+    let written = stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush());
+    if let Err(error) = written {
+        // Who started the recorder went away; what it records still counts.
+        note(&format!(
+            "warning: cannot write to standard output: {error}"
+        ));
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT, which mean the same here.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new("cannot listen for signals").because(&error))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The configuration: which upstreams there are, what is bounded by how much, how the recorder
+//! behaves. Read once at start; its digest stands in `recorder.start` as the governance in effect.
+
+mod problem;
+mod read;
+mod value;
+
+use problem::Problem;
+pub(crate) use problem::Problems;
+
+use protocol::UpstreamApi;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Everything the configuration decides. The defaults are what a recorder without a file does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Config {
+    pub(crate) limits: Limits,
+    pub(crate) mcp: BTreeMap<String, McpServer>,
+    pub(crate) recorder: RecorderSettings,
+    pub(crate) upstream: BTreeMap<String, Upstream>,
+}
+
+/// One address that agents reach as `http://GATEWAY/agent/AGENT/NAME/...`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Upstream {
+    #[serde(serialize_with = "as_name")]
+    pub(crate) api: UpstreamApi,
+    pub(crate) base_url: String,
+}
+
+/// One MCP server that agents reach as `http://GATEWAY/agent/AGENT/mcp/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct McpServer {
+    pub(crate) url: String,
+}
+
+/// Bounds, as [`gateway::Limits`] explains them. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Limits {
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) connect_timeout: Duration,
+    pub(crate) connections: u64,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) drain_timeout: Duration,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) head_timeout: Duration,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) idle_timeout: Duration,
+    pub(crate) memory: u64,
+    pub(crate) request_body: u64,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) request_idle_timeout: Duration,
+    pub(crate) response_body: u64,
+}
+
+/// How the recorder behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RecorderSettings {
+    /// Time between two samples of the environment and of the clock.
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) environment_interval: Duration,
+    /// Idle time after which a heartbeat is recorded.
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) heartbeat: Duration,
+    /// Release no byte of a stream before it is durable.
+    pub(crate) strict_streams: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = gateway::Limits::default();
+        Self {
+            connect_timeout: limits.connect_timeout,
+            connections: limits.connections as u64,
+            drain_timeout: limits.drain,
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            memory: limits.memory,
+            request_body: limits.request_body,
+            request_idle_timeout: limits.request_idle_timeout,
+            response_body: limits.response_body,
+        }
+    }
+}
+
+impl Default for RecorderSettings {
+    fn default() -> Self {
+        Self {
+            environment_interval: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(30),
+            strict_streams: false,
+        }
+    }
+}
+
+impl Default for Config {
+    /// The vendors' addresses and the data plane's own bounds.
+    fn default() -> Self {
+        let upstream = gateway::Config::default()
+            .upstreams
+            .into_iter()
+            .map(|(name, vendor)| {
+                (
+                    name,
+                    Upstream {
+                        api: vendor.api,
+                        base_url: vendor.base_url,
+                    },
+                )
+            })
+            .collect();
+        Self {
+            limits: Limits::default(),
+            mcp: BTreeMap::new(),
+            recorder: RecorderSettings::default(),
+            upstream,
+        }
+    }
+}
+
+impl Config {
+    /// Reads `file`; every mistake in it is reported at once.
+    pub(crate) fn load(file: &Path) -> Result<Self, Problems> {
+        let text =
+            fs_err::read_to_string(file).map_err(|error| Problems::unreadable(file, &error))?;
+        Self::parse(&text, &file.display().to_string())
+    }
+
+    /// Reads the text of the file called `name`.
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Problems> {
+        read::read(text, name)
+    }
+
+    /// What is in effect, for `recorder.start`.
+    pub(crate) fn facts(&self) -> serde_json::Value {
+        // A struct of strings, numbers and booleans always has a JSON form.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// `sha256:` over the canonical JSON of what is in effect: keys in a fixed order, sizes in
+    /// bytes, times in milliseconds, defaults written out. Equal digests mean equal behaviour,
+    /// however the file was written.
+    pub(crate) fn digest(&self) -> String {
+        // A struct of strings, numbers and booleans always has a JSON form.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &json);
+        format!("sha256:{}", hex::encode(digest))
+    }
+}
+
+impl From<&Config> for gateway::Config {
+    fn from(config: &Config) -> Self {
+        let upstream = |upstream: &Upstream| gateway::Upstream {
+            base_url: upstream.base_url.clone(),
+            api: upstream.api,
+        };
+        let server = |server: &McpServer| gateway::McpServer {
+            url: server.url.clone(),
+        };
+        let limits = &config.limits;
+        Self {
+            upstreams: config
+                .upstream
+                .iter()
+                .map(|(n, u)| (n.clone(), upstream(u)))
+                .collect(),
+            mcp: config
+                .mcp
+                .iter()
+                .map(|(n, s)| (n.clone(), server(s)))
+                .collect(),
+            limits: gateway::Limits {
+                request_body: limits.request_body,
+                response_body: limits.response_body,
+                memory: limits.memory,
+                connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
+                connect_timeout: limits.connect_timeout,
+                head_timeout: limits.head_timeout,
+                idle_timeout: limits.idle_timeout,
+                request_idle_timeout: limits.request_idle_timeout,
+                drain: limits.drain_timeout,
+            },
+            strict: config.recorder.strict_streams,
+            governance: config.digest(),
+        }
+    }
+}
+
+fn as_name<S: serde::Serializer>(api: &UpstreamApi, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(api.as_str())
+}
+
+fn as_millis<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

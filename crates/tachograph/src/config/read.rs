@@ -1,0 +1,385 @@
+//! Reads the TOML text. Walks the tables with their places in the file, so that every mistake
+//! can be named with its line, and goes on after a mistake to find the next one.
+
+use super::{Config, McpServer, Problem, Problems, Upstream, value};
+use protocol::UpstreamApi;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+const SECTIONS: &[&str] = &["limits", "mcp", "recorder", "upstream"];
+const UPSTREAM: &[&str] = &["api", "base_url"];
+const MCP: &[&str] = &["url"];
+const LIMITS: &[&str] = &[
+    "connect_timeout",
+    "connections",
+    "drain_timeout",
+    "head_timeout",
+    "idle_timeout",
+    "memory",
+    "request_body",
+    "request_idle_timeout",
+    "response_body",
+];
+const RECORDER: &[&str] = &["environment_interval", "heartbeat", "strict_streams"];
+
+/// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
+const SIMILAR: f64 = 0.7;
+
+pub(super) fn read(text: &str, name: &str) -> Result<Config, Problems> {
+    let mut reader = Reader {
+        text,
+        problems: Vec::new(),
+    };
+    let mut config = Config::default();
+    match DeTable::parse(text) {
+        Ok(root) => reader.root(root.get_ref(), &mut config),
+        Err(error) => {
+            let what = error.message().lines().collect::<Vec<_>>().join("; ");
+            reader.problem(
+                error.span().unwrap_or(0..0),
+                format!("not TOML: {what}"),
+                None,
+            );
+        }
+    }
+    if reader.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Problems::new(name, reader.problems))
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+/// A table with the name it has in messages, `[upstream.acme]`.
+struct Section<'a, 'i> {
+    title: String,
+    place: Range<usize>,
+    table: &'a DeTable<'i>,
+}
+
+impl Reader<'_> {
+    fn root(&mut self, root: &DeTable<'_>, config: &mut Config) {
+        let root = Section {
+            title: "the file".to_owned(),
+            place: 0..0,
+            table: root,
+        };
+        self.known_keys(&root, SECTIONS);
+        if let Some(section) = self.section(&root, "limits") {
+            self.limits(&section, &mut config.limits);
+        }
+        if let Some(section) = self.section(&root, "recorder") {
+            self.recorder(&section, &mut config.recorder);
+        }
+        for (name, section) in self.named(&root, "upstream") {
+            self.upstream(name, &section, &mut config.upstream);
+        }
+        for (name, section) in self.named(&root, "mcp") {
+            self.known_keys(&section, MCP);
+            match self.url(&section, "url") {
+                Some(url) => {
+                    config.mcp.insert(name, McpServer { url });
+                }
+                None => self.required(&section, "url"),
+            }
+        }
+    }
+
+    fn upstream(
+        &mut self,
+        name: String,
+        section: &Section<'_, '_>,
+        upstreams: &mut BTreeMap<String, Upstream>,
+    ) {
+        self.known_keys(section, UPSTREAM);
+        let vendor = upstreams.get(&name).cloned();
+        let api = self.string(section, "api").and_then(|(api, place)| {
+            let found = api.parse::<UpstreamApi>().ok();
+            if found.is_none() {
+                let names: Vec<&str> = UpstreamApi::ALL.iter().map(|api| api.as_str()).collect();
+                let what = format!("unknown api \"{api}\" in {}", section.title);
+                self.problem(place, what, Some(suggest(&api, &names, "apis")));
+            }
+            found
+        });
+        let base_url = self.url(section, "base_url");
+        if base_url.is_none() && vendor.is_none() {
+            self.required(section, "base_url");
+        }
+        if api.is_none() && vendor.is_none() {
+            self.required(section, "api");
+        }
+        let api = api.or(vendor.as_ref().map(|vendor| vendor.api));
+        let base_url = base_url.or(vendor.map(|vendor| vendor.base_url));
+        if let (Some(api), Some(base_url)) = (api, base_url) {
+            upstreams.insert(name, Upstream { api, base_url });
+        }
+    }
+
+    fn limits(&mut self, section: &Section<'_, '_>, limits: &mut super::Limits) {
+        self.known_keys(section, LIMITS);
+        for (key, target, least) in [
+            ("request_body", &mut limits.request_body, 1 << 10),
+            ("response_body", &mut limits.response_body, 1 << 10),
+            ("memory", &mut limits.memory, 1 << 20),
+        ] {
+            if let Some(bytes) = self.size(section, key, least) {
+                *target = bytes;
+            }
+        }
+        if let Some((connections, place)) = self.integer(section, "connections") {
+            if connections == 0 {
+                let what = format!(
+                    "`connections` in {} is 0: no agent could connect",
+                    section.title
+                );
+                self.problem(place, what, None);
+            }
+            limits.connections = connections;
+        }
+        for (key, target) in [
+            ("connect_timeout", &mut limits.connect_timeout),
+            ("idle_timeout", &mut limits.idle_timeout),
+            ("head_timeout", &mut limits.head_timeout),
+            ("request_idle_timeout", &mut limits.request_idle_timeout),
+            ("drain_timeout", &mut limits.drain_timeout),
+        ] {
+            if let Some(duration) = self.duration(section, key) {
+                *target = duration;
+            }
+        }
+    }
+
+    fn recorder(&mut self, section: &Section<'_, '_>, recorder: &mut super::RecorderSettings) {
+        self.known_keys(section, RECORDER);
+        if let Some(heartbeat) = self.duration(section, "heartbeat") {
+            recorder.heartbeat = heartbeat;
+        }
+        if let Some(interval) = self.duration(section, "environment_interval") {
+            recorder.environment_interval = interval;
+        }
+        if let Some(strict) = section.table.get("strict_streams") {
+            match strict.get_ref().as_bool() {
+                Some(strict) => recorder.strict_streams = strict,
+                None => self.wrong_type(section, "strict_streams", strict, "true or false"),
+            }
+        }
+    }
+
+    fn section<'a, 'i>(&mut self, parent: &Section<'a, 'i>, key: &str) -> Option<Section<'a, 'i>> {
+        let value = parent.table.get(key)?;
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(parent, key, value, "a table");
+            return None;
+        };
+        Some(Section {
+            title: format!("[{key}]"),
+            place: value.span(),
+            table,
+        })
+    }
+
+    /// The tables `[key.NAME]`, those with a name that cannot be used left out.
+    fn named<'a, 'i>(
+        &mut self,
+        parent: &Section<'a, 'i>,
+        key: &str,
+    ) -> Vec<(String, Section<'a, 'i>)> {
+        let Some(section) = self.section(parent, key) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (name, value) in section.table {
+            let title = format!("[{key}.{}]", name.get_ref());
+            if let Err(why) = value::name(name.get_ref()) {
+                self.problem(name.span(), format!("the name of {title} {why}"), None);
+                continue;
+            }
+            match value.get_ref().as_table() {
+                Some(table) => {
+                    let section = Section {
+                        title,
+                        place: name.span(),
+                        table,
+                    };
+                    found.push((name.get_ref().to_string(), section));
+                }
+                None => {
+                    let what = format!("`{}` in [{key}] must be a table: {title}", name.get_ref());
+                    self.problem(name.span(), what, None);
+                }
+            }
+        }
+        found
+    }
+
+    fn known_keys(&mut self, section: &Section<'_, '_>, known: &[&str]) {
+        for key in section.table.keys() {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let what = format!("unknown key `{}` in {}", key.get_ref(), section.title);
+                self.problem(
+                    key.span(),
+                    what,
+                    Some(suggest(key.get_ref(), known, "keys")),
+                );
+            }
+        }
+    }
+
+    fn required(&mut self, section: &Section<'_, '_>, key: &str) {
+        if section.table.get(key).is_none() {
+            let what = format!("{} has no `{key}`", section.title);
+            let example = match key {
+                "api" => r#"api = "anthropic" | "openai" | "gemini" | "raw""#,
+                "url" => r#"url = "http://127.0.0.1:9000/mcp""#,
+                _ => r#"base_url = "https://api.example.com""#,
+            };
+            self.problem(section.place.clone(), what, Some(format!("add {example}")));
+        }
+    }
+
+    fn url(&mut self, section: &Section<'_, '_>, key: &str) -> Option<String> {
+        let (url, place) = self.string(section, key)?;
+        match value::url(&url) {
+            Ok(()) => Some(url),
+            Err(why) => {
+                self.problem(place, format!("`{key}` in {} {why}", section.title), None);
+                None
+            }
+        }
+    }
+
+    fn size(&mut self, section: &Section<'_, '_>, key: &str, least: u64) -> Option<u64> {
+        let found = section.table.get(key)?;
+        let size = match found.get_ref() {
+            DeValue::String(text) => value::size(text),
+            DeValue::Integer(_) => return self.at_least(section, key, least),
+            _ => {
+                self.wrong_type(section, key, found, "a size like 4096 or \"64MiB\"");
+                return None;
+            }
+        };
+        match size {
+            Ok(bytes) => self.enough(section, key, found.span(), bytes, least),
+            Err(why) => {
+                self.problem(
+                    found.span(),
+                    format!("`{key}` in {} {why}", section.title),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    fn at_least(&mut self, section: &Section<'_, '_>, key: &str, least: u64) -> Option<u64> {
+        let (bytes, place) = self.integer(section, key)?;
+        self.enough(section, key, place, bytes, least)
+    }
+
+    fn enough(
+        &mut self,
+        section: &Section<'_, '_>,
+        key: &str,
+        place: Range<usize>,
+        bytes: u64,
+        least: u64,
+    ) -> Option<u64> {
+        if bytes < least {
+            let what = format!(
+                "`{key}` in {} is {bytes} bytes; at least {least}",
+                section.title
+            );
+            self.problem(place, what, None);
+            return None;
+        }
+        Some(bytes)
+    }
+
+    fn duration(&mut self, section: &Section<'_, '_>, key: &str) -> Option<Duration> {
+        let found = section.table.get(key)?;
+        let duration = match found.get_ref() {
+            DeValue::String(text) => value::duration(text),
+            DeValue::Integer(_) => {
+                value::in_bounds(Duration::from_secs(self.integer(section, key)?.0))
+            }
+            _ => {
+                self.wrong_type(section, key, found, "a time like 30 (seconds) or \"500ms\"");
+                return None;
+            }
+        };
+        match duration {
+            Ok(duration) => Some(duration),
+            Err(why) => {
+                self.problem(
+                    found.span(),
+                    format!("`{key}` in {} {why}", section.title),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    fn integer(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(u64, Range<usize>)> {
+        let found = section.table.get(key)?;
+        let number = found.get_ref().as_integer().and_then(|integer| {
+            u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+        });
+        if number.is_none() {
+            self.wrong_type(section, key, found, "a whole number that is not negative");
+        }
+        Some((number?, found.span()))
+    }
+
+    fn string(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(String, Range<usize>)> {
+        let found = section.table.get(key)?;
+        let text = found.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            self.wrong_type(section, key, found, "a string in quotes");
+        }
+        Some((text?, found.span()))
+    }
+
+    fn wrong_type(
+        &mut self,
+        section: &Section<'_, '_>,
+        key: &str,
+        found: &Spanned<DeValue<'_>>,
+        expected: &str,
+    ) {
+        let kind = found.get_ref().type_str();
+        let what = format!(
+            "`{key}` in {} must be {expected}, and is of type {kind}",
+            section.title
+        );
+        self.problem(found.span(), what, None);
+    }
+
+    fn problem(&mut self, place: Range<usize>, what: String, hint: Option<String>) {
+        let before = self.text.get(..place.start).unwrap_or(self.text);
+        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+        self.problems.push(Problem { line, what, hint });
+    }
+}
+
+/// The nearest valid name first, then all of them.
+fn suggest(wrong: &str, valid: &[&str], plural: &str) -> String {
+    let nearest = valid
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), name), *name))
+        .filter(|(score, _)| *score >= SIMILAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let list = valid.join(", ");
+    match nearest {
+        Some((_, name)) => format!("did you mean `{name}`? valid {plural}: {list}"),
+        None => format!("valid {plural}: {list}"),
+    }
+}

@@ -1,0 +1,187 @@
+use super::*;
+use proptest::prelude::*;
+
+fn messages(text: &str) -> String {
+    match Config::parse(text, "tacho.toml") {
+        Ok(_) => "fine".to_owned(),
+        Err(problems) => problems.to_string().trim_end().to_owned(),
+    }
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line_and_what_to_write() {
+    for (text, expected) in [
+        (
+            "[upstream.acme]\nbas_url = \"https://a\"\napi = \"raw\"\nbase_url = \"https://a\"",
+            "tacho.toml:2: unknown key `bas_url` in [upstream.acme]\n  hint: did you mean `base_url`? valid keys: api, base_url",
+        ),
+        (
+            "[limit]\n",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: limits, mcp, recorder, upstream",
+        ),
+        (
+            "[limits]\n\nrequest_bodies = 1",
+            "tacho.toml:3: unknown key `request_bodies` in [limits]\n  hint: did you mean `request_body`? valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body",
+        ),
+        (
+            "[recorder]\nheartbeet = 3",
+            "tacho.toml:2: unknown key `heartbeet` in [recorder]\n  hint: did you mean `heartbeat`? valid keys: environment_interval, heartbeat, strict_streams",
+        ),
+        (
+            "[recorder]\nzzz = 3",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams",
+        ),
+        (
+            "[upstream.acme]\nbase_url = \"https://a\"\napi = \"antropic\"",
+            "tacho.toml:3: unknown api \"antropic\" in [upstream.acme]\n  hint: did you mean `anthropic`? valid apis: anthropic, openai, gemini, raw",
+        ),
+        (
+            "[upstream.acme]\nbase_url = \"api.acme.com\"\napi = \"raw\"",
+            "tacho.toml:2: `base_url` in [upstream.acme] is not an address to forward to: it does not begin with http:// or https://",
+        ),
+        (
+            "[upstream.acme]\napi = \"raw\"",
+            "tacho.toml:1: [upstream.acme] has no `base_url`\n  hint: add base_url = \"https://api.example.com\"",
+        ),
+        (
+            "[upstream.acme]\nbase_url = \"https://a\"",
+            "tacho.toml:1: [upstream.acme] has no `api`\n  hint: add api = \"anthropic\" | \"openai\" | \"gemini\" | \"raw\"",
+        ),
+        (
+            "[upstream.mcp]\nbase_url = \"https://a\"\napi = \"raw\"",
+            "tacho.toml:1: the name of [upstream.mcp] is reserved: the gateway's own addresses use `mcp`",
+        ),
+        (
+            "\n[upstream.\"a/b\"]\nbase_url = \"https://a\"\napi = \"raw\"",
+            "tacho.toml:2: the name of [upstream.a/b] cannot be a name: use 1 to 64 of A-Z a-z 0-9 - _ . and no dot in front",
+        ),
+        (
+            "[mcp.files]\nurl = 7",
+            "tacho.toml:2: `url` in [mcp.files] must be a string in quotes, and is of type integer",
+        ),
+        (
+            "[mcp.files]",
+            "tacho.toml:1: [mcp.files] has no `url`\n  hint: add url = \"http://127.0.0.1:9000/mcp\"",
+        ),
+        (
+            "mcp = 3",
+            "tacho.toml:1: `mcp` in the file must be a table, and is of type integer",
+        ),
+        (
+            "[mcp]\nfiles = \"http://x\"",
+            "tacho.toml:2: `files` in [mcp] must be a table: [mcp.files]",
+        ),
+        (
+            "[limits]\nmemory = \"48 mega\"",
+            "tacho.toml:2: `memory` in [limits] is not a size: `48 mega` (write bytes as a number, or like \"64MiB\" or \"1GB\")",
+        ),
+        (
+            "[limits]\nmemory = 3",
+            "tacho.toml:2: `memory` in [limits] is 3 bytes; at least 1048576",
+        ),
+        (
+            "[limits]\nconnections = -1",
+            "tacho.toml:2: `connections` in [limits] must be a whole number that is not negative, and is of type integer",
+        ),
+        (
+            "[limits]\nhead_timeout = true",
+            "tacho.toml:2: `head_timeout` in [limits] must be a time like 30 (seconds) or \"500ms\", and is of type boolean",
+        ),
+        (
+            "[recorder]\nheartbeat = 0",
+            "tacho.toml:2: `heartbeat` in [recorder] is zero",
+        ),
+        (
+            "[recorder]\nstrict_streams = \"yes\"",
+            "tacho.toml:2: `strict_streams` in [recorder] must be true or false, and is of type string",
+        ),
+        (
+            "[recorder]\nzzz = 1\n[limits]\nyyy = 2",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body",
+        ),
+    ] {
+        assert_eq!(messages(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_named_with_its_line() {
+    let message = messages("[limits]\nmemory = \n");
+    assert!(message.starts_with("tacho.toml:2: not TOML: "), "{message}");
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let config = Config::parse(
+        r#"
+        [upstream.anthropic]
+        base_url = "http://127.0.0.1:9000"
+
+        [upstream.acme]
+        base_url = "https://llm.acme.example/openai"
+        api = "openai"
+
+        [mcp.files]
+        url = "http://127.0.0.1:9100/mcp"
+
+        [limits]
+        request_body = "32MiB"
+        response_body = 1_000_000
+        connections = 0x40
+        idle_timeout = "90s"
+        head_timeout = 120
+
+        [recorder]
+        heartbeat = "500ms"
+        strict_streams = true
+        environment_interval = "5m"
+        "#,
+        "tacho.toml",
+    )
+    .unwrap();
+    let anthropic = &config.upstream["anthropic"];
+    assert_eq!(
+        (anthropic.api, anthropic.base_url.as_str()),
+        (UpstreamApi::Anthropic, "http://127.0.0.1:9000")
+    );
+    assert_eq!(config.upstream["acme"].api, UpstreamApi::OpenAi);
+    assert_eq!(
+        config.upstream["gemini"].base_url,
+        "https://generativelanguage.googleapis.com"
+    );
+    assert_eq!(config.mcp["files"].url, "http://127.0.0.1:9100/mcp");
+    assert_eq!(config.limits.request_body, 32 << 20);
+    assert_eq!(config.limits.response_body, 1_000_000);
+    assert_eq!(config.limits.memory, 48 << 20);
+    assert_eq!(config.limits.connections, 64);
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(90));
+    assert_eq!(config.limits.head_timeout, Duration::from_secs(120));
+    assert_eq!(config.recorder.heartbeat, Duration::from_millis(500));
+    assert!(config.recorder.strict_streams);
+    assert_eq!(
+        config.recorder.environment_interval,
+        Duration::from_secs(300)
+    );
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(Config::parse("", "tacho.toml").unwrap(), Config::default());
+}
+
+#[test]
+fn the_digest_is_of_what_is_in_effect() {
+    let digest = |text: &str| Config::parse(text, "tacho.toml").unwrap().digest();
+    assert_eq!(digest(""), digest("[limits]\nmemory = \"48MiB\""));
+    assert_eq!(digest("[limits]\nmemory = 50331648"), digest(""));
+    assert_ne!(digest("[limits]\nmemory = \"49MiB\""), digest(""));
+    assert!(digest("").starts_with("sha256:"));
+    assert_eq!(digest("").len(), "sha256:".len() + 64);
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in "[\\[\\]a-z_.=\"0-9\n ]{0,80}") {
+        prop_assert!(!messages(&text).is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+//! The operator's listener: says that the recorder is alive and how it is. Nothing else yet.
+//!
+//! Never forwards agent traffic and never shares a port with the gateway. A browser that was
+//! lured to a hostile name which resolves to this address (DNS rebinding) sends that name as
+//! `Host`: only addresses and `localhost` are answered.
+
+use crate::build;
+use bytes::Bytes;
+use evidence::Recorder;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Connections at a time; the next one waits.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Longest life of one connection. Everything here is answered at once.
+const CONNECTION_TIME: Duration = Duration::from_secs(30);
+
+/// Pause after the kernel refused to hand over a connection (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What `GET /status` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Version of the recorder.
+    pub(crate) version: String,
+    /// Commit it was built from.
+    pub(crate) commit: String,
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Seconds since it was ready.
+    pub(crate) uptime_s: u64,
+    /// Agent-facing address.
+    pub(crate) gateway: String,
+    /// Data directory.
+    pub(crate) data: String,
+    /// Digest of the configuration in effect.
+    pub(crate) governance: String,
+    /// Events that are durable.
+    pub(crate) durable_events: u64,
+    /// Events under the newest signed checkpoint.
+    pub(crate) signed_events: u64,
+    /// Bytes of the write-ahead log that are not yet in tiles and volumes.
+    pub(crate) backlog_bytes: u64,
+    /// Events refused for want of room since the start.
+    pub(crate) refused_events: u64,
+}
+
+/// What does not change while the recorder runs.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) recorder: Recorder,
+    pub(crate) started: Instant,
+    pub(crate) gateway: String,
+    pub(crate) data: String,
+    pub(crate) governance: String,
+}
+
+impl Operator {
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        let operator = Arc::new(self);
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the operator's listener could not accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let operator = Arc::clone(&operator);
+            tokio::spawn(async move {
+                let service = service_fn(|request| {
+                    let answer = operator.answer(&request);
+                    async { Ok::<_, std::convert::Infallible>(answer) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(CONNECTION_TIME)
+                    .serve_connection(TokioIo::new(stream), service);
+                match tokio::time::timeout(CONNECTION_TIME, connection).await {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "operator connection"),
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !request.headers().get(HOST).is_some_and(is_own_name) {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this recorder answers only to its address or to localhost\n",
+            );
+        }
+        let report = || self.report();
+        let answer = match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/status" => json(&report()),
+            "/" => text(StatusCode::OK, &report().to_text()),
+            _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        answer
+    }
+
+    fn report(&self) -> Report {
+        let status = self.recorder.status();
+        Report {
+            version: build::VERSION.to_owned(),
+            commit: build::COMMIT.to_owned(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            gateway: self.gateway.clone(),
+            data: self.data.clone(),
+            governance: self.governance.clone(),
+            durable_events: status.durable,
+            signed_events: status.checkpoint,
+            backlog_bytes: status.backlog_bytes,
+            refused_events: status.refused,
+        }
+    }
+}
+
+impl Report {
+    /// For people.
+    pub(crate) fn to_text(&self) -> String {
+        format!(
+            "tachograph {} is recording\n\
+             \n\
+             gateway     {}\n\
+             record      {}\n\
+             up          {}\n\
+             events      {} durable, {} under a signed checkpoint\n\
+             backlog     {} bytes\n\
+             refused     {} events\n\
+             governance  {}\n\
+             commit      {}\n\
+             pid         {}\n",
+            self.version,
+            self.gateway,
+            self.data,
+            crate::when::span_us(self.uptime_s.saturating_mul(1_000_000)),
+            self.durable_events,
+            self.signed_events,
+            self.backlog_bytes,
+            self.refused_events,
+            self.governance,
+            self.commit,
+            self.pid,
+        )
+    }
+}
+
+/// An IP address or `localhost`, with or without a port. No name that a stranger's DNS decides.
+fn is_own_name(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let Ok(authority) = host.parse::<http::uri::Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    !host.contains('@')
+        && (name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok())
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    respond(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::copy_from_slice(body.as_bytes()),
+    )
+}
+
+fn json(report: &Report) -> Response<Full<Bytes>> {
+    // A struct of strings and numbers always has a JSON form.
+    let body = serde_json::to_vec(report).unwrap_or_default();
+    respond(StatusCode::OK, "application/json", body.into())
+}
+
+fn respond(status: StatusCode, media: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'"),
+    );
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_localhost_are_answered() {
+        for (host, expected) in [
+            ("127.0.0.1:8701", true),
+            ("127.0.0.1", true),
+            ("[::1]:8701", true),
+            ("localhost:8701", true),
+            ("LOCALHOST", true),
+            ("192.168.1.5:80", true),
+            ("evil.example:8701", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("a@127.0.0.1", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_str(host).unwrap();
+            assert_eq!(is_own_name(&value), expected, "{host}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The record as the reading commands open it: a live or a stopped store, with what can be wrong
+//! about it said in words.
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use event::{Line, LineError};
+use evidence::{Entry, Error, Store};
+use std::path::Path;
+
+/// The word that stands for the newest run.
+const LAST: &str = "last";
+
+/// Shortest beginning of a run's id that stands for the whole.
+const MIN_PREFIX: usize = 4;
+
+/// How many suggestions a hint holds.
+const SUGGESTIONS: usize = 3;
+
+/// Opens the record in `data` for reading.
+pub(crate) fn open(data: &Path) -> Result<Store, Failure> {
+    let here = data.display();
+    match std::fs::metadata(data.join("format")) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = if data.is_dir() {
+                "holds no record"
+            } else {
+                "does not exist"
+            };
+            return Err(Failure::new(format!("{here} {what}")).hint(format!(
+                "name the directory with `--data DIR`, or begin a record with `tacho serve --data {here}`"
+            )));
+        }
+        Err(error) => {
+            return Err(Failure::new(format!("cannot read {here}")).because(&error).hint(
+                "read the record as the user that runs the recorder, or as one who may read its files",
+            ));
+        }
+    }
+    Store::open(data).map_err(|error| unreadable(data, &error))
+}
+
+/// What a person is told about a store that cannot be read or written.
+pub(crate) fn unreadable(data: &Path, error: &Error) -> Failure {
+    let here = data.display();
+    let failure = Failure::new(format!("cannot use the record in {here}")).because(error);
+    match error {
+        Error::InUse { .. } => failure.hint(format!(
+            "a recorder already writes there; see `tacho status --data {here}`, or name another directory with `--data`"
+        )),
+        Error::Newer { .. } => failure.hint("use a `tacho` at least as new as the one that wrote the record"),
+        Error::Damaged { .. } => {
+            failure.hint(format!("find out how much is damaged: `tacho verify --data {here}`"))
+        }
+        Error::Full(_) => failure.hint("make room on the disk; nothing that was recorded is lost"),
+        Error::Missing(_) => failure.hint("restore the missing file from a copy of the record"),
+        _ => failure,
+    }
+}
+
+/// One event with the exact bytes it was parsed from.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// The leaf.
+    pub(crate) entry: Entry,
+    /// What it says.
+    pub(crate) line: Line,
+}
+
+/// Parses an entry of the log.
+pub(crate) fn parse(data: &Path, entry: Result<Entry, Error>) -> Result<Event, Failure> {
+    let entry = entry.map_err(|error| unreadable(data, &error))?;
+    match Line::parse(&entry.line) {
+        Ok(line) => Ok(Event { entry, line }),
+        Err(error) => {
+            let failure =
+                Failure::new(format!("event {} cannot be read", entry.seq)).because(&error);
+            Err(match error {
+                LineError::Newer(_) => {
+                    failure.hint("use a `tacho` at least as new as the one that wrote the record")
+                }
+                _ => failure.hint(format!(
+                    "find out whether it was altered: `tacho verify --data {}`",
+                    data.display()
+                )),
+            })
+        }
+    }
+}
+
+/// The run that `text` means: its id, a beginning of it that fits only one, or `last`.
+/// `runs` are the known ids in the order in which they began.
+pub(crate) fn resolve_run(text: &str, runs: &[&str]) -> Result<String, Failure> {
+    if text == LAST {
+        return match runs.last() {
+            Some(run) => Ok((*run).to_owned()),
+            None => Err(Failure::new("there is no run in the record yet")
+                .hint("point an agent at the gateway; `tacho status` names its address")),
+        };
+    }
+    if let Some(run) = runs.iter().find(|run| run.eq_ignore_ascii_case(text)) {
+        return Ok((*run).to_owned());
+    }
+    let fits: Vec<&str> = runs
+        .iter()
+        .copied()
+        .filter(|run| text.len() >= MIN_PREFIX && begins_with(run, text))
+        .collect();
+    match fits.as_slice() {
+        [run] => Ok((*run).to_owned()),
+        [] => Err(
+            Failure::with_exit(Exit::Failed, format!("no run `{text}` in the record"))
+                .hint(nearest(text, runs, "list them with `tacho runs`")),
+        ),
+        several => Err(Failure::usage(format!(
+            "`{text}` is the beginning of {} runs' ids",
+            several.len()
+        ))
+        .hint(format!("write more of it: {}", listed(several)))),
+    }
+}
+
+fn begins_with(run: &str, beginning: &str) -> bool {
+    run.get(..beginning.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(beginning))
+}
+
+/// The names most like `wrong`, or else what to do instead.
+pub(crate) fn nearest(wrong: &str, names: &[&str], otherwise: &str) -> String {
+    let mut scored: Vec<(f64, &str)> = names
+        .iter()
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()),
+                *name,
+            )
+        })
+        .filter(|(score, _)| *score > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.dedup();
+    let near: Vec<&str> = scored.into_iter().map(|(_, name)| name).collect();
+    if near.is_empty() {
+        return otherwise.to_owned();
+    }
+    format!("did you mean {}? {otherwise}", listed(&near))
+}
+
+fn listed(names: &[&str]) -> String {
+    let mut list: Vec<String> = names
+        .iter()
+        .take(SUGGESTIONS)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.len() > SUGGESTIONS {
+        list.push("...".to_owned());
+    }
+    list.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNS: [&str; 3] = ["01JD3X7K2M9QW", "01JD3X7KZZZZZ", "nightly-import"];
+
+    #[test]
+    fn a_run_is_named_by_its_id_or_a_beginning_or_last() {
+        for (text, expected) in [
+            ("01JD3X7K2M9QW", Some(RUNS[0])),
+            ("01jd3x7k2", Some(RUNS[0])),
+            ("night", Some(RUNS[2])),
+            ("last", Some(RUNS[2])),
+            ("01JD3X7K", None),
+            ("01", None),
+            ("unheard-of", None),
+        ] {
+            assert_eq!(resolve_run(text, &RUNS).ok().as_deref(), expected, "{text}");
+        }
+        assert!(resolve_run("last", &[]).is_err());
+    }
+
+    #[test]
+    fn hints_name_what_is_near() {
+        assert_eq!(
+            nearest("nightly-inport", &RUNS, "list them with `tacho runs`"),
+            "did you mean `nightly-import`? list them with `tacho runs`"
+        );
+        assert_eq!(nearest("xyz", &RUNS, "list them"), "list them");
+    }
+}

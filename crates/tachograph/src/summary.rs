@@ -1,0 +1,274 @@
+//! What each run amounts to: counted from the event lines alone, one pass, no bodies.
+
+use event::{Kind, Line, State};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// Token counts as the providers reported them, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tokens {
+    /// Into models.
+    pub(crate) input: u64,
+    /// Out of models.
+    pub(crate) output: u64,
+    /// Of the input, read from a provider's cache.
+    pub(crate) cache_read: u64,
+    /// Of the input, written to a provider's cache.
+    pub(crate) cache_write: u64,
+}
+
+/// One run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct RunSummary {
+    /// Its id.
+    pub(crate) run: String,
+    /// The agent that ran.
+    pub(crate) agent: Option<String>,
+    /// The run that delegated to it.
+    pub(crate) parent: Option<String>,
+    /// Time of its first event.
+    pub(crate) started: String,
+    /// Time of its last event.
+    pub(crate) last: String,
+    /// First event.
+    pub(crate) first_seq: u64,
+    /// Last event.
+    pub(crate) last_seq: u64,
+    /// Events.
+    pub(crate) events: u64,
+    /// Calls of models, each attempt counted.
+    pub(crate) model_calls: u64,
+    /// Calls of tools over MCP.
+    pub(crate) tool_calls: u64,
+    /// Tokens.
+    pub(crate) tokens: Tokens,
+    /// Calls that have not ended.
+    pub(crate) open: u64,
+    /// Calls by how they ended.
+    pub(crate) ended: BTreeMap<String, u64>,
+    /// Gap events of this run.
+    pub(crate) gaps: u64,
+    /// Departures of the message history.
+    pub(crate) departures: u64,
+}
+
+impl RunSummary {
+    /// One word or two for a table: what a person should look at first.
+    pub(crate) fn state(&self) -> String {
+        let bad: Vec<String> = self
+            .ended
+            .iter()
+            .filter(|(state, _)| state.as_str() != State::Completed.as_str())
+            .map(|(state, count)| format!("{count} {state}"))
+            .collect();
+        let open = (self.open > 0).then(|| format!("{} open", self.open));
+        let words: Vec<String> = open.into_iter().chain(bad).collect();
+        if words.is_empty() {
+            State::Completed.as_str().to_owned()
+        } else {
+            words.join(", ")
+        }
+    }
+
+    /// Whether every call that ended was completed.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.ended
+            .keys()
+            .all(|state| state == State::Completed.as_str())
+    }
+}
+
+/// Adds events up, in the order of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Summaries {
+    runs: Vec<RunSummary>,
+    by_id: HashMap<String, usize>,
+    /// Calls that have begun and not ended: `seq` of the request, and the run it counts for.
+    open: HashMap<u64, usize>,
+}
+
+impl Summaries {
+    /// The next event.
+    pub(crate) fn add(&mut self, line: &Line) {
+        let Some(run) = &line.run else {
+            return;
+        };
+        let at = *self.by_id.entry(run.id.clone()).or_insert_with(|| {
+            self.runs.push(RunSummary {
+                run: run.id.clone(),
+                started: line.time.clone(),
+                first_seq: line.seq,
+                ..RunSummary::default()
+            });
+            self.runs.len() - 1
+        });
+        let Some(summary) = self.runs.get_mut(at) else {
+            return;
+        };
+        summary.last.clone_from(&line.time);
+        summary.last_seq = line.seq;
+        summary.events += 1;
+        if summary.agent.is_none() {
+            summary.agent = line.agent.as_ref().map(|agent| agent.name.clone());
+        }
+        if summary.parent.is_none() {
+            summary.parent.clone_from(&run.parent);
+        }
+        summary.count(line);
+        let Ok(kind) = line.kind.parse::<Kind>() else {
+            return;
+        };
+        if kind.closed_by().is_some() {
+            self.open.insert(line.seq, at);
+            summary.open += 1;
+        }
+        let call = line.exchange.as_ref().and_then(|exchange| exchange.call);
+        if let (true, Some(call)) = (kind.is_terminal(), call)
+            && let Some(at) = self.open.remove(&call)
+            && let Some(summary) = self.runs.get_mut(at)
+        {
+            summary.open = summary.open.saturating_sub(1);
+        }
+    }
+
+    /// The runs in the order in which they began.
+    pub(crate) fn runs(&self) -> &[RunSummary] {
+        &self.runs
+    }
+}
+
+impl RunSummary {
+    fn count(&mut self, line: &Line) {
+        match line.kind.parse() {
+            Ok(Kind::ModelRequest) => self.model_calls += 1,
+            Ok(Kind::ToolRequest) => self.tool_calls += 1,
+            Ok(Kind::Gap) => self.gaps += 1,
+            Ok(Kind::RunHistory) => self.departures += 1,
+            _ => {}
+        }
+        if let Some(outcome) = &line.outcome {
+            *self
+                .ended
+                .entry(outcome.state.as_str().to_owned())
+                .or_default() += 1;
+        }
+        if let Some(usage) = line
+            .gen_ai
+            .as_ref()
+            .and_then(|gen_ai| gen_ai.usage.as_ref())
+        {
+            self.tokens.add(usage);
+        }
+    }
+}
+
+impl Tokens {
+    /// Adds what one answer reported.
+    pub(crate) fn add(&mut self, usage: &event::Usage) {
+        let add = |to: &mut u64, more: Option<u64>| *to = to.saturating_add(more.unwrap_or(0));
+        add(&mut self.input, usage.input_tokens);
+        add(&mut self.output, usage.output_tokens);
+        add(&mut self.cache_read, usage.cache_read_input_tokens);
+        add(&mut self.cache_write, usage.cache_creation_input_tokens);
+    }
+}
+
+/// `12345` as `12,345`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::{Draft, Exchange, GenAi, Outcome, Position, Run, Source, Usage};
+
+    fn line(seq: u64, kind: Kind, fill: impl FnOnce(&mut Draft)) -> Line {
+        let mut draft = Draft::new(kind, Source::Gateway);
+        draft.run = Some(Run {
+            id: "r1".to_owned(),
+            ..Run::default()
+        });
+        fill(&mut draft);
+        let time = format!("2026-11-21T03:07:{:02}Z", seq % 60);
+        let position = Position {
+            seq,
+            time: &time,
+            boot_ns: seq,
+            boot: "b",
+            stream: 0,
+            n: seq,
+        };
+        let mut bytes = Vec::new();
+        position.write_line(&draft.seal().unwrap(), &mut bytes);
+        Line::parse(&bytes).unwrap()
+    }
+
+    fn ends(call: u64, state: State) -> impl FnOnce(&mut Draft) {
+        move |draft| {
+            draft.exchange = Some(Exchange {
+                call: Some(call),
+                ..Exchange::default()
+            });
+            draft.outcome = Some(Outcome {
+                state,
+                error: None,
+                reason: None,
+            });
+            draft.gen_ai = Some(GenAi {
+                usage: Some(Usage {
+                    input_tokens: Some(10),
+                    ..Usage::default()
+                }),
+                ..GenAi::default()
+            });
+        }
+    }
+
+    #[test]
+    fn a_run_is_added_up() {
+        let mut summaries = Summaries::default();
+        for line in [
+            line(0, Kind::RunStart, |_| {}),
+            line(1, Kind::ModelRequest, |_| {}),
+            line(2, Kind::ModelResponse, ends(1, State::Completed)),
+            line(3, Kind::ToolRequest, |_| {}),
+            line(4, Kind::ToolResponse, ends(3, State::Interrupted)),
+            line(5, Kind::ModelRequest, |_| {}),
+            line(6, Kind::Heartbeat, |draft| draft.run = None),
+        ] {
+            summaries.add(&line);
+        }
+        let [run] = summaries.runs() else {
+            panic!("one run")
+        };
+        assert_eq!(
+            (run.model_calls, run.tool_calls, run.open, run.events),
+            (2, 1, 1, 6)
+        );
+        assert_eq!(run.tokens.input, 20);
+        assert_eq!(run.state(), "1 open, 1 interrupted");
+        assert_eq!((run.first_seq, run.last_seq), (0, 5));
+        assert!(!run.is_clean());
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), expected);
+        }
+    }
+}
