@@ -178,7 +178,7 @@ impl Note {
                 continue;
             }
             let signer = candidates
-                .find(|key| key.verify(&self.text, signature))
+                .find(|key| key.verifies(&self.text, signature))
                 .ok_or_else(|| Error::BadSignature(signature.name.clone()))?;
             if !signers.contains(&signer) {
                 signers.push(signer);

@@ -120,9 +120,9 @@ impl SigningKey {
 ///
 /// `Display` and `FromStr` are the vkey text `name+id+base64(0x01 || key)`.
 ///
-/// Verification follows aws-lc: a non-canonical or mismatching `R` and an `S` out of range are
-/// refused, small-order and non-canonically encoded public keys are not (they come from the
-/// verifier's own configuration, never from the note).
+/// Verification is RFC 8032's without the cofactor, as aws-lc does it: a non-canonical encoding of
+/// the key or of `R`, an `S` out of range and a low-order residue are refused. Points of low order
+/// are not: a log's key comes from the verifier's own configuration, never from the note.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VerifyingKey {
     name: String,
@@ -167,8 +167,10 @@ impl VerifyingKey {
         self.name == signature.name() && self.id == signature.id()
     }
 
-    /// Whether this key signed `text`.
-    pub(super) fn verify(&self, text: &str, signature: &Signature) -> bool {
+    /// Whether `signature` is this key's over `text`, whatever name and id it bears.
+    /// [`super::Note::verify`] is what decides whether a note may be believed.
+    #[must_use]
+    pub fn verifies(&self, text: &str, signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.public)
             .verify(text.as_bytes(), signature.bytes())
             .is_ok()
