@@ -48,7 +48,10 @@ pub struct BodyRef {
     pub truncated: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
 const fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -9,7 +9,10 @@ use serde::Deserialize;
 /// An event line as a reader sees it. Unknown fields are skipped here and kept in the bytes; an
 /// unknown `kind` or `source` is kept as text.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[expect(missing_docs, reason = "each field is documented on `Draft` and `Position`")]
+#[expect(
+    missing_docs,
+    reason = "each field is documented on `Draft` and `Position`"
+)]
 pub struct Line {
     pub v: u32,
     pub seq: u64,

@@ -1,0 +1,238 @@
+//! Bodies on their way into the vault: cut by content, deduplicated, compressed, committed to.
+
+use crate::command::{Ack, BodyStep, ChunkRef, Command, NewChunk, Pending};
+use crate::error::Error;
+use crate::record::{CODEC_RAW, CODEC_ZSTD};
+use crate::recorder::Recorder;
+use crate::salt::Commitment;
+use event::{BodyRef, Role};
+use fastcdc::v2020::FastCDC;
+use tokio::sync::oneshot;
+
+/// Bounds of a chunk in bytes. Small, because what agents resend differs by single messages.
+const CHUNK_MIN: u32 = 512;
+const CHUNK_AVERAGE: u32 = 2048;
+const CHUNK_MAX: u32 = 16 << 10;
+
+/// Chunks shorter than this are not worth a compressor's time on the way in.
+const COMPRESS_MIN: usize = 256;
+
+/// New chunks are handed on when they reach this many bytes, which bounds a writer's memory.
+const HAND_ON_BYTES: usize = 256 << 10;
+
+/// One body being written.
+///
+/// Dropping it without [`BodyWriter::finish`] leaves an unfinished body, which no event refers to.
+#[derive(Debug)]
+pub struct BodyWriter {
+    recorder: Recorder,
+    id: u64,
+    commitment: Commitment,
+    len: u64,
+    /// Bytes not yet cut into a chunk.
+    uncut: Vec<u8>,
+    /// Every chunk so far, in order.
+    refs: Vec<ChunkRef>,
+    /// How many of `refs` earlier parts have named.
+    named: usize,
+    sent: u32,
+    new: Vec<NewChunk>,
+    new_bytes: usize,
+    owner: Option<(u64, Role)>,
+}
+
+impl BodyWriter {
+    pub(crate) fn new(recorder: Recorder) -> Result<Self, Error> {
+        let (id, salt) = recorder.new_body()?;
+        Ok(Self {
+            recorder,
+            id,
+            commitment: Commitment::new(&salt),
+            len: 0,
+            uncut: Vec::new(),
+            refs: Vec::new(),
+            named: 0,
+            sent: 0,
+            new: Vec::new(),
+            new_bytes: 0,
+            owner: None,
+        })
+    }
+
+    /// Declares which open call (the `seq` of its request event) the body belongs to and as what, so
+    /// that recovery can attach what was flushed. Without it, [`Self::flush`] makes nothing recoverable.
+    pub fn attach(&mut self, call: u64, role: Role) {
+        self.owner = Some((call, role));
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds bytes. Holds at most a few hundred kilobytes: what is cut is handed on, waiting for room.
+    ///
+    /// # Errors
+    /// The recorder failed or is closed.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.commitment.update(bytes);
+        self.len += bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Piecewise, so that one huge write is not buffered whole a second time.
+            let (piece, after) = rest.split_at(rest.len().min(HAND_ON_BYTES));
+            self.uncut.extend_from_slice(piece);
+            self.cut(false)?;
+            if self.new_bytes >= HAND_ON_BYTES {
+                self.send(BodyStep::Chunks).await?;
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Queues everything written so far; resolves when it is durable, so that a crash keeps it.
+    ///
+    /// # Errors
+    /// The recorder failed, is closed, or has no room.
+    pub async fn flush(&mut self) -> Result<Pending, Error> {
+        let (ack, pending) = oneshot::channel();
+        let refs = self.refs.get(self.named..).unwrap_or_default().to_vec();
+        self.named = self.refs.len();
+        let step = self.part(refs, ack);
+        self.send(step).await?;
+        Ok(Pending(pending))
+    }
+
+    fn part(&self, refs: Vec<ChunkRef>, ack: Ack) -> BodyStep {
+        let (call, role) = self.owner.unwrap_or((u64::MAX, Role::Detail));
+        BodyStep::Part {
+            call,
+            role: role.as_str(),
+            refs,
+            tail: self.uncut.clone(),
+            ack,
+        }
+    }
+
+    /// Ends the body. An event appended after this returns, and that carries the reference, is
+    /// acknowledged only when the body is durable too.
+    ///
+    /// # Errors
+    /// The recorder failed or is closed.
+    pub async fn finish(
+        mut self,
+        role: Role,
+        media: Option<String>,
+        encoding: Option<String>,
+    ) -> Result<BodyRef, Error> {
+        self.cut(true)?;
+        let refs = std::mem::take(&mut self.refs);
+        self.send(BodyStep::End {
+            len: self.len,
+            refs,
+        })
+        .await?;
+        Ok(BodyRef {
+            role,
+            id: self.id,
+            len: self.len,
+            commitment: self.commitment.finish(),
+            media,
+            encoding,
+            truncated: 0,
+        })
+    }
+
+    /// Cuts `uncut` into chunks; keeps the last piece unless `all`, because more bytes could move its end.
+    fn cut(&mut self, all: bool) -> Result<(), Error> {
+        let uncut = std::mem::take(&mut self.uncut);
+        let mut start = 0;
+        loop {
+            let rest = uncut.get(start..).unwrap_or_default();
+            if rest.is_empty() || (!all && rest.len() < CHUNK_MAX as usize) {
+                break;
+            }
+            let length = match u32::try_from(rest.len()) {
+                Ok(len) if len <= CHUNK_MIN => rest.len(),
+                _ => FastCDC::new(rest, CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX)
+                    .next()
+                    .map_or(rest.len(), |chunk| chunk.length),
+            };
+            let Some(chunk) = rest.get(..length) else {
+                break;
+            };
+            self.add_chunk(chunk)?;
+            start += length;
+        }
+        self.uncut = uncut;
+        self.uncut.drain(..start);
+        Ok(())
+    }
+
+    fn add_chunk(&mut self, raw: &[u8]) -> Result<(), Error> {
+        let hash = sha256(raw);
+        if let Some(number) = self.recorder.dedup().find(&hash) {
+            self.refs.push(ChunkRef::Known(number));
+            return Ok(());
+        }
+        let raw_len =
+            u32::try_from(raw.len()).map_err(|_| Error::Event("chunk too long".into()))?;
+        let compressed = if raw.len() >= COMPRESS_MIN {
+            zstd::bulk::compress(raw, 1)
+                .ok()
+                .filter(|bytes| bytes.len() < raw.len())
+        } else {
+            None
+        };
+        let (codec, bytes) = match compressed {
+            Some(bytes) => (CODEC_ZSTD, bytes),
+            None => (CODEC_RAW, raw.to_vec()),
+        };
+        self.new_bytes += bytes.len();
+        self.new.push(NewChunk {
+            hash,
+            raw_len,
+            codec,
+            bytes,
+        });
+        self.refs.push(ChunkRef::Sent(self.sent));
+        self.sent += 1;
+        Ok(())
+    }
+
+    async fn send(&mut self, step: BodyStep) -> Result<(), Error> {
+        let chunks = std::mem::take(&mut self.new);
+        let tail = match &step {
+            BodyStep::Part { tail, .. } => tail.len(),
+            _ => 0,
+        };
+        let bytes = std::mem::take(&mut self.new_bytes) + tail;
+        self.recorder
+            .queue(
+                Command::Body {
+                    id: self.id,
+                    chunks,
+                    step,
+                },
+                bytes,
+            )
+            .await
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    out
+}

@@ -1,0 +1,97 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that recording and reading can fail with.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The outcome of a write is not known. The process must stop; recovery at the next start
+    /// decides. Every later call fails the same way.
+    #[error("the recorder has failed and must stop: {0}")]
+    Fatal(String),
+    /// The disk is full: nothing was recorded, so nothing may be forwarded. Try again later.
+    #[error("there is no room to record: {0}")]
+    Full(String),
+    /// The recorder is closing or closed.
+    #[error("the recorder is closed")]
+    Closed,
+    /// The event cannot be written; a mistake of the caller.
+    #[error("the event is refused: {0}")]
+    Event(String),
+    /// Another process records into the directory.
+    #[error("{path} is in use by another recorder")]
+    InUse {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// The directory was written by a newer version.
+    #[error("{what} has format {found}, which is newer than this program reads ({supported})")]
+    Newer {
+        /// Which file or directory.
+        what: String,
+        /// Its format.
+        found: String,
+        /// The newest format that this program reads.
+        supported: u32,
+    },
+    /// What lies on disk is not what was written.
+    #[error("{what} is damaged: {detail}")]
+    Damaged {
+        /// Which file or record.
+        what: String,
+        /// In which way.
+        detail: String,
+    },
+    /// Something that should be there is not.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// The operating system refused.
+    #[error("{what}: {detail}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's words.
+        detail: String,
+        /// Its kind, for those who act on it.
+        kind: io::ErrorKind,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with what was tried.
+    pub(crate) fn io(what: impl Into<String>, error: &io::Error) -> Self {
+        Self::Io {
+            what: what.into(),
+            detail: error.to_string(),
+            kind: error.kind(),
+        }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Damaged {
+            what: what.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// Whether freeing space would help.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Io { kind, .. } => {
+                matches!(
+                    kind,
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<event::SealError> for Error {
+    fn from(error: event::SealError) -> Self {
+        Self::Event(error.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+//! The data directory and its version.
+
+use crate::error::Error;
+use storage::Disk;
+
+/// Version of the directory as a whole. A reader accepts every version up to this one.
+pub const STORE_FORMAT: u32 = 1;
+
+const PATH: &str = "format";
+const WORD: &str = "tachograph";
+
+/// Checks the directory's version, writing it into an empty directory.
+pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<(), Error> {
+    match check(disk) {
+        Err(Error::Missing(_)) => {
+            // A directory that holds something else is not ours to write into.
+            let strangers: Vec<String> = disk
+                .list("")
+                .map_err(|error| Error::io("listing the data directory", &error))?
+                .into_iter()
+                .filter(|name| {
+                    !matches!(
+                        name.as_str(),
+                        "lock" | "recorder.sock" | "address" | "lost+found"
+                    )
+                })
+                .filter(|name| !name.starts_with("format."))
+                .collect();
+            if let Some(name) = strangers.first() {
+                return Err(Error::damaged(
+                    "the data directory",
+                    format!(
+                        "it holds `{name}` but no `{PATH}` file, so it is not a Tachograph store"
+                    ),
+                ));
+            }
+            let text = format!("{WORD} {STORE_FORMAT}\n");
+            disk.publish(PATH, text.as_bytes())
+                .map_err(|error| Error::io("writing format", &error))
+        }
+        other => other,
+    }
+}
+
+/// Checks the directory's version.
+pub(crate) fn check(disk: &dyn Disk) -> Result<(), Error> {
+    let bytes = match disk.read(PATH) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::Missing(
+                "a Tachograph store (the file `format`)".into(),
+            ));
+        }
+        other => other.map_err(|error| Error::io("reading format", &error))?,
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let version = text
+        .strip_prefix(WORD)
+        .and_then(|rest| rest.trim().parse::<u32>().ok());
+    match version {
+        Some(found) if found > STORE_FORMAT => Err(Error::Newer {
+            what: "the data directory".into(),
+            found: found.to_string(),
+            supported: STORE_FORMAT,
+        }),
+        Some(_) => Ok(()),
+        None => Err(Error::damaged(PATH, "it does not name a version")),
+    }
+}

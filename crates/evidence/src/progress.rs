@@ -1,0 +1,123 @@
+//! What the writer has made durable, as the threads behind it and the callers see it.
+
+use crate::error::Error;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How far the write-ahead log is durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Durable {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) events: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    durable: Durable,
+    closed: bool,
+    refused: u64,
+    checkpoint: u64,
+    settled: Durable,
+}
+
+/// Shared between the writer, the settler and the handle.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    failure: watch::Sender<Option<Error>>,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Mutex::default(),
+            changed: Condvar::new(),
+            failure: watch::Sender::new(None),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn durable(&self, durable: Durable) {
+        self.lock().durable = durable;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn refused(&self, refused: u64) {
+        self.lock().refused = refused;
+    }
+
+    pub(crate) fn checkpoint(&self, size: u64) {
+        self.lock().checkpoint = size;
+    }
+
+    pub(crate) fn settled(&self, settled: Durable) {
+        self.lock().settled = settled;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything before `segment` is settled; `false` when `patience` ran out.
+    pub(crate) fn wait_settled(&self, segment: u64, patience: Duration) -> bool {
+        let inner = self.lock();
+        let (inner, _) = self
+            .changed
+            .wait_timeout_while(inner, patience, |inner| {
+                inner.settled.segment < segment && !inner.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.settled.segment >= segment
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    pub(crate) fn closed(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The first failure is the one that counts.
+    pub(crate) fn failed(&self, error: Error) {
+        self.failure.send_if_modified(|slot| {
+            let first = slot.is_none();
+            if first {
+                *slot = Some(error);
+            }
+            first
+        });
+        self.closed();
+    }
+
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Error>> {
+        self.failure.subscribe()
+    }
+
+    /// Waits until the durable position differs from `seen`, the writer has ended, or `patience` is over.
+    pub(crate) fn wait(&self, seen: Durable, patience: Duration) -> (Durable, bool) {
+        let inner = self.lock();
+        let (inner, _) = self
+            .changed
+            .wait_timeout_while(inner, patience, |inner| {
+                inner.durable == seen && !inner.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        (inner.durable, inner.closed)
+    }
+
+    /// Durable and settled positions, checkpoint size, refused events.
+    pub(crate) fn figures(&self) -> (Durable, Durable, u64, u64) {
+        let inner = self.lock();
+        (
+            inner.durable,
+            inner.settled,
+            inner.checkpoint,
+            inner.refused,
+        )
+    }
+}

@@ -1,0 +1,343 @@
+//! The handle that sources hold, and the life of a recorder.
+
+use crate::body::BodyWriter;
+use crate::command::{Appended, Command, EventCommand, Pending, Queued};
+use crate::dedup::Dedup;
+use crate::error::Error;
+use crate::keys::Secrets;
+use crate::progress::Progress;
+use crate::record::{CLOSES, OPENS};
+use crate::recover;
+use crate::salt::SALT_BYTES;
+use crate::salts::Salts;
+use crate::segments::Allocator;
+use crate::sequencer::{Sequencer, Start};
+use crate::settler_thread::SettlerThread;
+use event::{BodyRef, Draft, Role};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use storage::{DirLock, Disk, LocalDisk, LockError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Commands that may wait for the writer.
+const QUEUE: usize = 8192;
+
+/// Bytes that may wait for the writer, in units of [`ROOM_UNIT`].
+const QUEUE_BYTES: usize = 24 << 20;
+const ROOM_UNIT: usize = 1 << 10;
+
+/// How to open a recorder.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; created where it is missing.
+    pub dir: PathBuf,
+    /// Facts for `recorder.start`: build identity, configuration, limits.
+    pub facts: serde_json::Map<String, serde_json::Value>,
+    /// Digest of the governance configuration, `sha256:` and hexadecimal.
+    pub governance: String,
+    /// Idle time after which a heartbeat is recorded.
+    pub heartbeat: Duration,
+    /// How often a checkpoint is signed while there is something new.
+    pub checkpoint: Duration,
+    /// Size of a write-ahead log segment in bytes.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// Defaults for a directory.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            facts: serde_json::Map::new(),
+            governance: String::new(),
+            heartbeat: Duration::from_secs(30),
+            checkpoint: Duration::from_secs(1),
+            segment_bytes: 32 << 20,
+        }
+    }
+}
+
+/// Figures of a running recorder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Durable events.
+    pub durable: u64,
+    /// Size of the newest signed checkpoint.
+    pub checkpoint: u64,
+    /// Bytes of write-ahead log not yet settled into tiles and volumes.
+    pub backlog_bytes: u64,
+    /// Events refused for want of room since the last that was accepted.
+    pub refused: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+    dedup: Arc<Dedup>,
+    progress: Arc<Progress>,
+    secrets: Secrets,
+    salts: Salts,
+    segment_bytes: u64,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    // Released when the last handle goes.
+    _lock: Option<DirLock>,
+}
+
+/// The handle to a running recorder. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+impl Recorder {
+    /// Takes the directory, recovers what an unclean end left, records `recorder.start`, and goes on.
+    ///
+    /// # Errors
+    /// [`Error::InUse`], [`Error::Newer`], [`Error::Damaged`] (the recorder does not continue a log
+    /// whose acknowledged part has been changed), or what the system says.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let disk = LocalDisk::create(&options.dir)
+            .map_err(|error| Error::io(format!("creating {}", options.dir.display()), &error))?;
+        let lock = DirLock::take(&options.dir).map_err(|error| match error {
+            LockError::Held => Error::InUse {
+                path: options.dir.clone(),
+            },
+            LockError::Io(error) => Error::io(format!("locking {}", options.dir.display()), &error),
+        })?;
+        Self::open_on(Arc::new(disk), Some(lock), &options)
+    }
+
+    /// As [`Self::open`], on any disk; the caller makes sure that it is the only one.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        lock: Option<DirLock>,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        crate::layout::check_or_create(disk.as_ref())?;
+        let secrets = Secrets::load_or_create(disk.as_ref())?;
+        let found = recover::settle_rest(disk.clone(), &secrets)?;
+        let salts = Salts::open(disk.clone(), found.settler.next_body())?;
+        let next = found.next_segment;
+        let allocator = Allocator::start(disk.clone(), next, options.segment_bytes)?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let dedup = Arc::new(Dedup::default());
+        let progress = Arc::new(Progress::new());
+        let start = Start {
+            batch: found.next_batch,
+            seq: found.settler.size(),
+            next_chunk: found.settler.next_chunk(),
+            segment_bytes: options.segment_bytes,
+        };
+        let mut sequencer =
+            Sequencer::new(receiver, allocator, start, dedup.clone(), progress.clone())?;
+        recover::record_start(&mut sequencer, &found, &salts, disk, options)?;
+
+        let settling = SettlerThread::new(
+            found.settler,
+            secrets.log_key(),
+            progress.clone(),
+            sender.downgrade(),
+            options,
+        );
+        let threads = vec![
+            settling.start()?,
+            spawn("sequencer", move || sequencer.run())?,
+        ];
+        Ok(Self {
+            shared: Arc::new(Shared {
+                queue: sender,
+                room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_UNIT)),
+                dedup,
+                progress,
+                secrets,
+                salts,
+                segment_bytes: options.segment_bytes,
+                threads: Mutex::new(threads),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// One body, to be written in pieces.
+    ///
+    /// # Errors
+    /// The recorder cannot make a salt for it (the disk refuses a new seed).
+    pub fn body(&self) -> Result<BodyWriter, Error> {
+        BodyWriter::new(self.clone())
+    }
+
+    /// A whole body at once.
+    ///
+    /// # Errors
+    /// As [`BodyWriter::write`] and [`BodyWriter::finish`].
+    pub async fn put(
+        &self,
+        role: Role,
+        media: Option<String>,
+        encoding: Option<String>,
+        bytes: &[u8],
+    ) -> Result<BodyRef, Error> {
+        let mut body = self.body()?;
+        body.write(bytes).await?;
+        body.finish(role, media, encoding).await
+    }
+
+    /// Queues an event, waiting for room, and resolves when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: nothing was recorded, nothing may be forwarded. [`Error::Fatal`]: the process
+    /// must stop. [`Error::Event`]: the event is too long.
+    pub async fn append(&self, draft: &Draft) -> Result<Appended, Error> {
+        self.submit(draft).await?.await
+    }
+
+    /// Queues an event, waiting for room; its order is fixed when this returns. The [`Pending`]
+    /// resolves when it is durable.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn submit(&self, draft: &Draft) -> Result<Pending, Error> {
+        let (ack, pending) = oneshot::channel();
+        let (command, bytes) = event_command(draft, ack)?;
+        self.queue(Command::Event(command), bytes).await?;
+        Ok(Pending(pending))
+    }
+
+    pub(crate) async fn queue(&self, command: Command, bytes: usize) -> Result<(), Error> {
+        let units = (bytes / ROOM_UNIT + 1).min(QUEUE_BYTES / ROOM_UNIT);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = self.shared.room.clone().acquire_many_owned(units).await;
+        let room = Some(room.map_err(|_| Error::Closed)?);
+        self.shared
+            .queue
+            .send(Queued { command, room })
+            .await
+            .map_err(|_| self.why_closed())
+    }
+
+    fn why_closed(&self) -> Error {
+        self.shared
+            .progress
+            .failure()
+            .borrow()
+            .clone()
+            .unwrap_or(Error::Closed)
+    }
+
+    pub(crate) fn dedup(&self) -> &Dedup {
+        &self.shared.dedup
+    }
+
+    pub(crate) fn new_body(&self) -> Result<(u64, [u8; SALT_BYTES]), Error> {
+        self.shared.salts.next()
+    }
+
+    /// A keyed digest of a secret, so that equal secrets are visibly equal and nothing more is said.
+    #[must_use]
+    pub fn digest_secret(&self, secret: &[u8]) -> String {
+        self.shared.secrets.digest(secret)
+    }
+
+    /// Resolves when the recorder has failed: the process must stop, recovery decides at the next start.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.shared.progress.failure();
+        loop {
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return error;
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Figures.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (durable, settled, checkpoint, refused) = self.shared.progress.figures();
+        let segments = durable.segment.saturating_sub(settled.segment);
+        let backlog =
+            (segments * self.shared.segment_bytes + durable.offset).saturating_sub(settled.offset);
+        Status {
+            durable: durable.events,
+            checkpoint,
+            backlog_bytes: backlog,
+            refused,
+        }
+    }
+
+    /// Records `recorder.stop`, signs a last checkpoint over it and settles everything. Sources that
+    /// append afterwards get [`Error::Closed`].
+    ///
+    /// # Errors
+    /// The recorder failed before or while closing.
+    pub async fn close(self) -> Result<(), Error> {
+        self.append(&Draft::new(
+            event::Kind::RecorderStop,
+            event::Source::Recorder,
+        ))
+        .await?;
+        let (ack, done) = oneshot::channel();
+        self.queue(Command::Close { ack }, 0).await?;
+        done.await.map_err(|_| self.why_closed())?;
+        let threads = std::mem::take(
+            &mut *self
+                .shared
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        })
+        .await;
+        if !matches!(joined, Ok(true)) {
+            return Err(Error::Fatal(
+                "a thread of the recorder ended in a panic".into(),
+            ));
+        }
+        let failure = self.shared.progress.failure().borrow().clone();
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+pub(crate) fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, Error> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|error| Error::io("starting a thread", &error))
+}
+
+/// An event as the sequencer takes it, and the bytes it occupies in the queue.
+pub(crate) fn event_command(
+    draft: &Draft,
+    ack: crate::command::Ack,
+) -> Result<(EventCommand, usize), Error> {
+    let sealed = draft.seal()?;
+    let call = draft.exchange.as_ref().and_then(|exchange| exchange.call);
+    let (flags, call) = match call {
+        Some(call) if draft.kind.is_terminal() => (CLOSES, call),
+        _ if draft.kind.closed_by().is_some() => (OPENS, 0),
+        _ => (0, 0),
+    };
+    let bytes = sealed.len() + 128;
+    let command = EventCommand {
+        run: draft.run.as_ref().map(|run| run.id.as_str().into()),
+        flags,
+        call,
+        sealed,
+        bodies: draft.bodies.iter().map(|body| body.id).collect(),
+        ack,
+    };
+    Ok((command, bytes))
+}

@@ -1,0 +1,75 @@
+//! The write-ahead log's segments: made ahead of need, removed once settled.
+
+use crate::error::Error;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+use storage::{Disk, DiskFile};
+
+pub(crate) fn segment_path(number: u64) -> String {
+    format!("wal/{number:016}.wal")
+}
+
+/// Numbers of the segments on disk, ascending.
+pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
+    let names = disk
+        .list("wal")
+        .map_err(|error| Error::io("listing wal", &error))?;
+    Ok(names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".wal")?.parse().ok())
+        .collect())
+}
+
+/// Makes segments on a thread of its own, because writing their zeros takes longer than a commit may.
+#[derive(Debug)]
+pub(crate) struct Allocator {
+    ready: Receiver<Result<(u64, Box<dyn DiskFile>), std::io::Error>>,
+    want: SyncSender<u64>,
+}
+
+impl Allocator {
+    /// Starts the thread and asks it for segment `first`.
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        first: u64,
+        segment_bytes: u64,
+    ) -> Result<Self, Error> {
+        let (want, wanted) = sync_channel::<u64>(1);
+        let (done, ready) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("wal-allocator".into())
+            .spawn(move || {
+                while let Ok(number) = wanted.recv() {
+                    let made = disk.allocate(&segment_path(number), segment_bytes);
+                    if done.send(made.map(|file| (number, file))).is_err() {
+                        break;
+                    }
+                }
+            })
+            .map_err(|error| Error::io("starting a thread", &error))?;
+        let allocator = Self { ready, want };
+        allocator.ask(first);
+        Ok(allocator)
+    }
+
+    /// Asks for a segment; at most one may be outstanding.
+    pub(crate) fn ask(&self, number: u64) {
+        // The thread lives as long as the allocator; if it died, `take` reports it.
+        self.want.try_send(number).ok();
+    }
+
+    /// The segment asked for, waiting at most `patience` for it. `None`: not ready yet.
+    pub(crate) fn take(
+        &self,
+        patience: Duration,
+    ) -> Option<Result<(u64, Box<dyn DiskFile>), std::io::Error>> {
+        match self.ready.recv_timeout(patience) {
+            Ok(made) => Some(made),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(std::io::Error::other(
+                "the allocating thread has ended",
+            ))),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! From the write-ahead log into tiles, bundles and volumes.
+//!
+//! One function, [`Settler::apply`], serves the running recorder and recovery alike. It reads the
+//! bytes that were written, not the bytes that were meant: what a checkpoint signs has been read back.
+
+use crate::error::Error;
+use crate::recipe;
+use crate::record::{CLOSES, OPENS, Record, decode_chunk};
+use crate::state::{OpenBody, State};
+use crate::tiles::TileWriter;
+use crate::volume::VolumeWriter;
+use std::sync::Arc;
+use storage::{Disk, Frame};
+use tlog::note::SigningKey;
+
+/// A body may not have more chunks than this.
+pub(crate) const MAX_CHUNKS: u64 = 1 << 32;
+
+/// Owns the settled part of the store.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    disk: Arc<dyn Disk>,
+    state: State,
+    tiles: TileWriter,
+    volume: VolumeWriter,
+}
+
+impl Settler {
+    /// Goes on from the state on disk, whatever was written behind it.
+    pub(crate) fn load(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        let state = State::load(disk.as_ref())?;
+        let tiles = TileWriter::resume(disk.as_ref(), state.size)?;
+        let volume = VolumeWriter::open(disk.as_ref(), state.volume, state.volume_len)?;
+        Ok(Self {
+            disk,
+            state,
+            tiles,
+            volume,
+        })
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.tiles.size()
+    }
+
+    pub(crate) fn next_chunk(&self) -> u64 {
+        self.state.next_chunk
+    }
+
+    pub(crate) fn next_body(&self) -> u64 {
+        self.state.next_body
+    }
+
+    pub(crate) fn set_level(&mut self, level: i32) {
+        self.volume.set_level(level);
+    }
+
+    /// Settles one frame, whose payload lies in `bytes`.
+    pub(crate) fn apply(&mut self, frame: &Frame, bytes: &[u8]) -> Result<(), Error> {
+        let wal = |detail: String| Error::damaged("the write-ahead log", detail);
+        let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
+        if frame.kind == crate::record::END {
+            return Ok(());
+        }
+        let record = Record::parse(frame.kind, payload)
+            .ok_or_else(|| wal(format!("a record of kind {} is malformed", frame.kind.0)))?;
+        match record {
+            Record::Event { flags, call, line } => {
+                let seq = self.tiles.size();
+                self.tiles.push(self.disk.as_ref(), line)?;
+                if flags & OPENS != 0 {
+                    let line = String::from_utf8(line.to_vec())
+                        .map_err(|_| wal(format!("event {seq} is not text")))?;
+                    self.state.open_calls.insert(seq, line);
+                }
+                if flags & CLOSES != 0 {
+                    self.state.open_calls.remove(&call);
+                    self.state.open_bodies.retain(|_, body| body.call != call);
+                }
+            }
+            Record::Chunk {
+                number,
+                raw_len,
+                codec,
+                bytes,
+            } => {
+                let raw = decode_chunk(raw_len, codec, bytes)
+                    .ok_or_else(|| wal(format!("chunk {number} does not decode")))?;
+                self.volume.push_chunk(number, &raw)?;
+                self.state.next_chunk = number + 1;
+            }
+            Record::Body { id, len, recipe } => {
+                self.volume.push_body(id, len, recipe)?;
+                self.state.next_body = self.state.next_body.max(id + 1);
+                if let Some(open) = self.state.open_bodies.get_mut(&id) {
+                    // It ended, but the event that will refer to it may still be to come.
+                    let runs = recipe::decode(recipe, MAX_CHUNKS)
+                        .ok_or_else(|| wal(format!("body {id} has a malformed recipe")))?;
+                    open.chunks = runs
+                        .into_iter()
+                        .flat_map(|(first, n)| first..first + n)
+                        .collect();
+                    open.tail.clear();
+                }
+            }
+            Record::Part {
+                id,
+                call,
+                role,
+                chunks,
+                tail,
+            } => {
+                self.state.next_body = self.state.next_body.max(id + 1);
+                if self.state.open_calls.contains_key(&call) {
+                    let open = self
+                        .state
+                        .open_bodies
+                        .entry(id)
+                        .or_insert_with(|| OpenBody {
+                            call,
+                            role: role.to_owned(),
+                            ..OpenBody::default()
+                        });
+                    let (numbers, _) = chunks.as_chunks::<8>();
+                    open.chunks
+                        .extend(numbers.iter().copied().map(u64::from_le_bytes));
+                    open.tail = tail.to_vec();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything applied so far durable outside the write-ahead log, which is no longer needed
+    /// before `segment` and `offset`.
+    pub(crate) fn settle(&mut self, segment: u64, offset: u64) -> Result<(), Error> {
+        self.volume.flush()?;
+        self.tiles.show(self.disk.as_ref())?;
+        self.disk
+            .sync_all()
+            .map_err(|error| Error::io("syncing the store", &error))?;
+        let mut next = self.state.clone();
+        (next.segment, next.offset) = (segment, offset);
+        next.size = self.tiles.size();
+        (next.volume, next.volume_len) = (self.volume.number(), self.volume.len());
+        if self.volume.is_full() {
+            self.volume = VolumeWriter::open(self.disk.as_ref(), self.volume.number() + 1, 0)?;
+            (next.volume, next.volume_len) = (self.volume.number(), 0);
+        }
+        next.publish(self.disk.as_ref())?;
+        self.state = next;
+        self.tiles.settled(self.disk.as_ref())?;
+        for old in crate::segments::list(self.disk.as_ref())? {
+            if old < segment {
+                let path = crate::segments::segment_path(old);
+                self.disk
+                    .remove(&path)
+                    .map_err(|error| Error::io(path, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what has been applied.
+    pub(crate) fn sign(&mut self, key: &SigningKey) -> Result<u64, Error> {
+        self.tiles.sign(self.disk.as_ref(), key)?;
+        Ok(self.tiles.size())
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+}

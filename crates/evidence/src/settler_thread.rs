@@ -1,0 +1,198 @@
+//! The thread that settles behind the writer, signs checkpoints and notices idleness.
+
+use crate::command::{Command, Queued};
+use crate::error::Error;
+use crate::progress::{Durable, Progress};
+use crate::recorder::{Options, spawn};
+use crate::segments::segment_path;
+use crate::settle::Settler;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
+use tlog::note::SigningKey;
+use tokio::sync::mpsc;
+
+/// Bytes read from the log at a time; at least a whole frame.
+const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
+
+/// How long to wait before trying again when the disk is full.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Compression when there is time, and when the writer is ahead.
+const LEVEL_AT_EASE: i32 = 9;
+const LEVEL_BEHIND: i32 = 1;
+
+pub(crate) struct SettlerThread {
+    settler: Settler,
+    key: Arc<SigningKey>,
+    progress: Arc<Progress>,
+    queue: mpsc::WeakSender<Queued>,
+    heartbeat: Duration,
+    checkpoint: Duration,
+    segment: u64,
+    offset: u64,
+    file: Option<Box<dyn DiskFile>>,
+    signed: u64,
+    buffer: Vec<u8>,
+}
+
+impl SettlerThread {
+    pub(crate) fn new(
+        settler: Settler,
+        key: Arc<SigningKey>,
+        progress: Arc<Progress>,
+        queue: mpsc::WeakSender<Queued>,
+        options: &Options,
+    ) -> Self {
+        let state = settler.state();
+        let (segment, offset) = (state.segment, state.offset);
+        progress.settled(Durable {
+            segment,
+            offset,
+            events: settler.size(),
+        });
+        Self {
+            settler,
+            key,
+            progress,
+            queue,
+            heartbeat: options.heartbeat,
+            checkpoint: options.checkpoint,
+            segment,
+            offset,
+            file: None,
+            signed: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn start(self) -> Result<std::thread::JoinHandle<()>, Error> {
+        spawn("settler", move || self.run())
+    }
+
+    fn run(mut self) {
+        // Behind the writer and the data plane in the competition for the processor; if the system
+        // refuses, it only means less politeness.
+        rustix::process::nice(5).ok();
+        let mut seen = Durable::default();
+        let mut signed_at = Instant::now();
+        let mut grew_at = Instant::now();
+        loop {
+            let patience = self.checkpoint.min(self.heartbeat);
+            let (durable, closed) = self.progress.wait(seen, patience);
+            if durable.events != seen.events {
+                grew_at = Instant::now();
+            }
+            seen = durable;
+            let due = closed || signed_at.elapsed() >= self.checkpoint;
+            match self.catch_up(durable, due, closed && !self.progress.has_failed()) {
+                Ok(()) if closed => return,
+                Ok(()) => {
+                    if due {
+                        signed_at = Instant::now();
+                    }
+                }
+                Err(error) if error.is_full() && !closed => {
+                    tracing::warn!(%error, "settling waits for room on the disk");
+                    std::thread::sleep(RETRY);
+                    if let Err(error) = self.reload() {
+                        return self.progress.failed(error);
+                    }
+                }
+                Err(error) => return self.progress.failed(error),
+            }
+            if grew_at.elapsed() >= self.heartbeat
+                && let Some(queue) = self.queue.upgrade()
+            {
+                grew_at = Instant::now();
+                let command = Command::Heartbeat {
+                    idle_since: durable.events,
+                };
+                // A full queue is not an idle recorder.
+                queue
+                    .try_send(Queued {
+                        command,
+                        room: None,
+                    })
+                    .ok();
+            }
+        }
+    }
+
+    /// Starts over from the settled state: what was applied behind it is applied again.
+    fn reload(&mut self) -> Result<(), Error> {
+        self.settler = Settler::load(self.settler.disk().clone())?;
+        let state = self.settler.state();
+        (self.segment, self.offset) = (state.segment, state.offset);
+        self.file = None;
+        Ok(())
+    }
+
+    fn catch_up(&mut self, durable: Durable, sign: bool, close: bool) -> Result<(), Error> {
+        if durable.segment == 0 {
+            return Ok(());
+        }
+        while self.segment < durable.segment {
+            self.settler.set_level(LEVEL_BEHIND);
+            self.settle_up_to(u64::MAX)?;
+            self.settler.settle(self.segment + 1, 0)?;
+            (self.segment, self.offset, self.file) = (self.segment + 1, 0, None);
+            let events = self.settler.size();
+            self.progress.settled(Durable {
+                segment: self.segment,
+                offset: 0,
+                events,
+            });
+        }
+        self.settler.set_level(LEVEL_AT_EASE);
+        self.settle_up_to(durable.offset)?;
+        if self.settler.size() > self.signed && sign {
+            self.signed = self.settler.sign(&self.key)?;
+            self.progress.checkpoint(self.signed);
+        }
+        if close {
+            // Nothing is left in the log, and the segment made ahead of need is not needed either.
+            self.settler.settle(durable.segment + 2, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the frames of the current segment up to `end`, or to its last.
+    fn settle_up_to(&mut self, end: u64) -> Result<(), Error> {
+        let path = segment_path(self.segment);
+        let io = |error: std::io::Error| Error::io(&path, &error);
+        if self.file.is_none() {
+            self.file = Some(self.settler.disk().open(&path).map_err(io)?);
+        }
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        self.offset = self.offset.max(SEGMENT_HEADER_BYTES as u64);
+        while self.offset < end {
+            self.buffer.resize(PIECE_BYTES, 0);
+            let wanted = usize::try_from(end - self.offset)
+                .unwrap_or(PIECE_BYTES)
+                .min(PIECE_BYTES);
+            let piece = self.buffer.get_mut(..wanted).unwrap_or_default();
+            let n = file.read_at(piece, self.offset).map_err(io)?;
+            let bytes = self.buffer.get(..n).unwrap_or_default();
+            let base = usize::try_from(self.offset).unwrap_or(usize::MAX);
+            let mut frames = Frames::new(self.segment, bytes, base, None);
+            for frame in frames.by_ref() {
+                self.settler.apply(&frame, bytes)?;
+            }
+            let reached = frames.offset() as u64;
+            if reached == self.offset {
+                if end == u64::MAX {
+                    break;
+                }
+                return Err(Error::damaged(
+                    path,
+                    format!("what was written at offset {reached} reads back differently"),
+                ));
+            }
+            self.offset = reached;
+        }
+        Ok(())
+    }
+}

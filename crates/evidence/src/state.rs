@@ -1,0 +1,95 @@
+//! How far the write-ahead log has been settled into tiles and volumes: the file `state`.
+//!
+//! JSON, published atomically and durably. It is a position, not evidence: everything behind it lies
+//! in tiles, bundles and volumes, everything after it in the write-ahead log.
+
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use storage::Disk;
+
+const PATH: &str = "state";
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) version: u32,
+    /// First segment that is not settled whole, and the offset in it (0: from its beginning).
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    /// Events settled: the size of the tree.
+    pub(crate) size: u64,
+    /// Newest volume and its length.
+    pub(crate) volume: u64,
+    pub(crate) volume_len: u64,
+    /// Numbers not yet given.
+    pub(crate) next_chunk: u64,
+    pub(crate) next_body: u64,
+    /// Request events whose call has not ended, by `seq`.
+    pub(crate) open_calls: BTreeMap<u64, String>,
+    /// Bodies of which a part is durable and which have not ended, by id.
+    pub(crate) open_bodies: BTreeMap<u64, OpenBody>,
+}
+
+/// A body of an unfinished stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenBody {
+    /// The call it belongs to.
+    pub(crate) call: u64,
+    pub(crate) role: String,
+    pub(crate) chunks: Vec<u64>,
+    /// Bytes after the last chunk, hexadecimal.
+    #[serde(with = "hex::serde")]
+    pub(crate) tail: Vec<u8>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            segment: 1,
+            offset: 0,
+            size: 0,
+            volume: 1,
+            volume_len: 0,
+            next_chunk: 0,
+            next_body: 0,
+            open_calls: BTreeMap::new(),
+            open_bodies: BTreeMap::new(),
+        }
+    }
+}
+
+impl State {
+    /// The state on disk; the default where nothing was ever settled.
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Self, Error> {
+        let bytes = match disk.read(PATH) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(Error::io("reading state", &error)),
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        if let Ok(Version { version }) = serde_json::from_slice(&bytes)
+            && version > VERSION
+        {
+            return Err(Error::Newer {
+                what: PATH.into(),
+                found: version.to_string(),
+                supported: VERSION,
+            });
+        }
+        serde_json::from_slice(&bytes).map_err(|error| Error::damaged(PATH, error.to_string()))
+    }
+
+    pub(crate) fn publish(&self, disk: &dyn Disk) -> Result<(), Error> {
+        let bytes =
+            serde_json::to_vec(self).map_err(|error| Error::damaged(PATH, error.to_string()))?;
+        disk.publish(PATH, &bytes)
+            .map_err(|error| Error::io("publishing state", &error))
+    }
+}

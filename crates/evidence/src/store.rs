@@ -1,0 +1,384 @@
+//! Reading a store, live or stopped. Never writes.
+
+use crate::error::Error;
+use crate::salt::{Commitment, SaltTree};
+use crate::salts::read_seed;
+use crate::state::State;
+use crate::tiles::{read_bundle, read_checkpoint};
+use crate::vault::Vault;
+use crate::volume::BodyRecord;
+use crate::wal_view::WalView;
+use crate::{keys, layout};
+use event::BodyRef;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use storage::{Disk, LocalDisk};
+use tlog::note::VerifyingKey;
+use tlog::tile::{BundleId, TILE_WIDTH};
+use tlog::{Checkpoint, bundle};
+
+/// How often a reader looks again when the writer moved files under its eyes.
+const ATTEMPTS: usize = 20;
+
+/// One event of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Index in the log.
+    pub seq: u64,
+    /// The exact bytes of the leaf, without a line feed.
+    pub line: Vec<u8>,
+}
+
+/// A live or a stopped store, read-only.
+#[derive(Debug)]
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    vkey: VerifyingKey,
+    state: State,
+    wal: WalView,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    vault: Vault,
+    /// The bundle read last, by index, and where its entries lie.
+    bundle: Option<(u64, Vec<u8>)>,
+    salts: HashMap<u64, SaltTree>,
+}
+
+impl Store {
+    /// Opens a directory for reading.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where there is no store, [`Error::Newer`], [`Error::Damaged`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        Self::open_on(Arc::new(LocalDisk::at(dir)))
+    }
+
+    /// Opens any disk for reading.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        layout::check(disk.as_ref())?;
+        let vkey = keys::read_vkey(disk.as_ref())?;
+        let mut store = Self {
+            disk,
+            vkey,
+            state: State::default(),
+            wal: WalView::at(1, 0),
+            inner: Mutex::default(),
+        };
+        store.rebuild()?;
+        Ok(store)
+    }
+
+    /// The log's name: the first line of its checkpoints.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.vkey.name()
+    }
+
+    /// The verifier key that lies beside the log.
+    #[must_use]
+    pub fn verifier_key(&self) -> String {
+        self.vkey.to_string()
+    }
+
+    /// Looks again; returns the number of events that can be read now.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn refresh(&mut self) -> Result<u64, Error> {
+        let state = State::load(self.disk.as_ref())?;
+        if state == self.state && self.wal.extend(self.disk.as_ref()).is_ok() {
+            return Ok(self.len());
+        }
+        self.rebuild()?;
+        Ok(self.len())
+    }
+
+    /// Reads the settled position and indexes the tail behind it. A writer may settle meanwhile and
+    /// remove segments; then the position has moved and the look is repeated.
+    fn rebuild(&mut self) -> Result<(), Error> {
+        let mut last = Error::Missing("the write-ahead log".into());
+        for _ in 0..ATTEMPTS {
+            let state = State::load(self.disk.as_ref())?;
+            let mut wal = WalView::at(state.segment, state.offset);
+            match wal.extend(self.disk.as_ref()) {
+                Ok(()) => {
+                    let again = State::load(self.disk.as_ref())?;
+                    if again.segment != state.segment {
+                        continue;
+                    }
+                    self.lock().vault.refresh(
+                        self.disk.as_ref(),
+                        state.volume,
+                        state.volume_len,
+                    )?;
+                    self.lock().bundle = None;
+                    (self.state, self.wal) = (state, wal);
+                    return Ok(());
+                }
+                Err(error) => {
+                    last = error;
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events that can be read now.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.state.size + self.wal.events()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Events that lie in tiles and bundles; the rest is the write-ahead log's tail.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.state.size
+    }
+
+    /// Bytes at the end of the log that are no whole record.
+    #[must_use]
+    pub fn torn_bytes(&self) -> u64 {
+        self.wal.torn_bytes
+    }
+
+    /// The newest checkpoint, its signature verified with the key that lies beside the log.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it does not verify.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        read_checkpoint(self.disk.as_ref(), &self.vkey)
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
+    }
+
+    /// Events from `from` on, in order, up to [`Self::len`]; ends after the first error.
+    pub fn events(&self, from: u64) -> impl Iterator<Item = Result<Entry, Error>> + '_ {
+        let mut next = from;
+        let mut bundle: Vec<u8> = Vec::new();
+        let mut offset = 0;
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed || next >= self.len() {
+                return None;
+            }
+            let line = if next < self.state.size {
+                if offset >= bundle.len() {
+                    match self.bundle_from(next) {
+                        Ok((bytes, start)) => (bundle, offset) = (bytes, start),
+                        Err(error) => {
+                            failed = true;
+                            return Some(Err(error));
+                        }
+                    }
+                }
+                let mut entries = bundle::entries(bundle.get(offset..).unwrap_or_default());
+                match entries.next() {
+                    Some(Ok(entry)) => {
+                        offset += entry.len() + 2;
+                        if (next + 1).is_multiple_of(u64::from(TILE_WIDTH)) {
+                            // The next entry lies in the next bundle.
+                            let line = entry.to_vec();
+                            offset = usize::MAX;
+                            bundle.clear();
+                            next += 1;
+                            return Some(Ok(Entry {
+                                seq: next - 1,
+                                line,
+                            }));
+                        }
+                        Ok(entry.to_vec())
+                    }
+                    _ => Err(Error::damaged(
+                        format!("event {next}"),
+                        "its entry bundle is cut short",
+                    )),
+                }
+            } else {
+                self.tail_event(next)
+            };
+            failed = line.is_err();
+            let seq = next;
+            next += 1;
+            Some(line.map(|line| Entry { seq, line }))
+        })
+    }
+
+    /// The bundle that holds event `seq`, and the offset of that event in it.
+    fn bundle_from(&self, seq: u64) -> Result<(Vec<u8>, usize), Error> {
+        let id = BundleId::holding(seq, self.state.size)
+            .ok_or_else(|| Error::Missing(format!("event {seq}")))?;
+        let bytes = read_bundle(self.disk.as_ref(), id)?
+            .ok_or_else(|| Error::Missing(crate::tiles::bundle_path(id)))?;
+        let skip = usize::try_from(seq % u64::from(TILE_WIDTH)).unwrap_or_default();
+        let mut offset = 0;
+        for entry in bundle::entries(&bytes).take(skip) {
+            let entry = entry.map_err(|error| Error::damaged(id.to_string(), error.to_string()))?;
+            offset += entry.len() + 2;
+        }
+        Ok((bytes, offset))
+    }
+
+    fn tail_event(&self, seq: u64) -> Result<Vec<u8>, Error> {
+        usize::try_from(seq - self.state.size)
+            .ok()
+            .and_then(|index| self.wal.event(index))
+            .unwrap_or_else(|| Err(Error::Missing(format!("event {seq}"))))
+    }
+
+    /// The exact bytes of one event's line.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] beyond the end of the log.
+    pub fn event(&self, seq: u64) -> Result<Vec<u8>, Error> {
+        if seq >= self.state.size {
+            return self.tail_event(seq);
+        }
+        let mut inner = self.lock();
+        let index = seq / u64::from(TILE_WIDTH);
+        if inner.bundle.as_ref().is_none_or(|(held, _)| *held != index) {
+            let first = index * u64::from(TILE_WIDTH);
+            inner.bundle = Some((index, self.bundle_from(first)?.0));
+        }
+        let skip = usize::try_from(seq % u64::from(TILE_WIDTH)).unwrap_or_default();
+        let bytes = inner
+            .bundle
+            .as_ref()
+            .map(|(_, bytes)| bytes.as_slice())
+            .unwrap_or_default();
+        match bundle::entries(bytes).nth(skip) {
+            Some(Ok(entry)) => Ok(entry.to_vec()),
+            _ => Err(Error::damaged(
+                format!("event {seq}"),
+                "its entry bundle is cut short",
+            )),
+        }
+    }
+
+    fn record(&self, inner: &mut Inner, id: u64) -> Result<BodyRecord, Error> {
+        if let Some(record) = self.wal.body(id) {
+            return Ok(record.clone());
+        }
+        inner
+            .vault
+            .body(id)?
+            .ok_or_else(|| Error::Missing(format!("body {id}")))
+    }
+
+    /// Hands the plaintext of chunks `first .. first + count` to `each`, in order.
+    fn chunks(
+        &self,
+        inner: &mut Inner,
+        (first, count): (u64, u64),
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let mut next = first;
+        let end = first + count;
+        while next < end {
+            if let Some(chunk) = self.wal.chunk(next) {
+                each(&chunk?);
+                next += 1;
+                continue;
+            }
+            let block = inner
+                .vault
+                .chunk_block(next)?
+                .ok_or_else(|| Error::Missing(format!("chunk {next}")))?;
+            while next < end {
+                let Some(chunk) = block.get(next) else { break };
+                each(chunk);
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The plaintext of chunks, for recovery.
+    pub(crate) fn read_chunks(&self, numbers: &[u64]) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        for &number in numbers {
+            self.chunks(&mut self.lock(), (number, 1), &mut |chunk| {
+                out.extend_from_slice(chunk)
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// Whether a body ended.
+    pub(crate) fn has_body(&self, id: u64) -> Result<bool, Error> {
+        if self.wal.body(id).is_some() {
+            return Ok(true);
+        }
+        Ok(self.lock().vault.body(id)?.is_some())
+    }
+
+    /// Re-computes the commitment of a body from what the vault holds, handing the plaintext to `each`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] or [`Error::Damaged`] naming the body; [`Error::Damaged`] when length or
+    /// commitment differ from what the event says.
+    pub fn check_body(&self, body: &BodyRef, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let what = || format!("body {} ({})", body.id, body.role);
+        let inner = &mut *self.lock();
+        let record = self.record(inner, body.id)?;
+        let salt = match inner.salts.entry(body.id / crate::salt::BODIES_PER_SEED) {
+            std::collections::hash_map::Entry::Occupied(tree) => tree.into_mut(),
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                slot.insert(SaltTree::new(read_seed(self.disk.as_ref(), body.id)?))
+            }
+        }
+        .salt(body.id);
+        let mut commitment = Commitment::new(&salt);
+        let mut len = 0_u64;
+        for run in WalView::runs(&record)? {
+            self.chunks(inner, run, &mut |chunk| {
+                commitment.update(chunk);
+                len += chunk.len() as u64;
+                each(chunk);
+            })?;
+        }
+        if len != body.len || record.len != body.len {
+            return Err(Error::damaged(
+                what(),
+                format!("{len} bytes where the event says {}", body.len),
+            ));
+        }
+        if commitment.finish() != body.commitment {
+            return Err(Error::damaged(
+                what(),
+                "its bytes do not match the event's commitment",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The exact bytes of a body, checked against the commitment in its event.
+    ///
+    /// # Errors
+    /// As [`Self::check_body`].
+    pub fn body(&self, body: &BodyRef) -> Result<Vec<u8>, Error> {
+        // The length is a claim until it is checked; it only sizes the first allocation.
+        let mut out = Vec::with_capacity(usize::try_from(body.len).unwrap_or(0).min(1 << 20));
+        self.check_body(body, &mut |chunk| out.extend_from_slice(chunk))?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,279 @@
+//! The log in its public form: C2SP tiles, entry bundles and the signed checkpoint, under `log/`.
+//!
+//! Entry bundles are compressed at rest (`.zst`): the bytes inside are the bundle as C2SP defines it.
+
+use crate::error::Error;
+use storage::Disk;
+use tlog::note::{SigningKey, VerifyingKey};
+use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
+use tlog::{Checkpoint, Hash, bundle, leaf_hash};
+
+pub(crate) const CHECKPOINT: &str = "log/checkpoint";
+
+const BUNDLE_LEVEL: i32 = 3;
+
+fn io(path: &str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::io(path, &error)
+}
+
+fn log_error(error: &tlog::Error) -> Error {
+    Error::damaged("log/tile", error.to_string())
+}
+
+pub(crate) fn bundle_path(id: BundleId) -> String {
+    format!("log/{id}.zst")
+}
+
+/// The directory in which the partial files of a tile or bundle lie.
+fn partial_dir(full: &str) -> String {
+    format!("{full}.p")
+}
+
+/// Reads a file at a place that is at least `width` wide: the exact one (which is the one that was
+/// synced when it was settled), else the full one, else a wider partial one.
+fn read_widest(
+    disk: &dyn Disk,
+    full: &str,
+    suffix: &str,
+    width: u16,
+) -> Result<Option<Vec<u8>>, Error> {
+    let dir = partial_dir(full);
+    let exact = (width < TILE_WIDTH).then(|| format!("{dir}/{width}{suffix}"));
+    for path in exact.into_iter().chain([format!("{full}{suffix}")]) {
+        match disk.read(&path) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(&path)(error)),
+        }
+    }
+    let widest = disk
+        .list(&dir)
+        .map_err(io(&dir))?
+        .iter()
+        .filter_map(|name| name.strip_suffix(suffix)?.parse::<u16>().ok())
+        .filter(|found| *found >= width && *found < TILE_WIDTH)
+        .max();
+    match widest {
+        Some(found) => {
+            let path = format!("{dir}/{found}{suffix}");
+            disk.read(&path).map(Some).map_err(io(&path))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The hashes of a tile; `None` where neither it nor a wider one exists.
+pub(crate) fn read_tile(disk: &dyn Disk, id: TileId) -> Result<Option<Vec<Hash>>, Error> {
+    let full = format!("log/{}", full_tile(id));
+    let Some(bytes) = read_widest(disk, &full, "", id.width())? else {
+        return Ok(None);
+    };
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() || hashes.len() < usize::from(id.width()) {
+        return Err(Error::damaged(full, "its length is not that of the tile"));
+    }
+    Ok(Some(hashes.iter().copied().map(Hash::new).collect()))
+}
+
+fn full_tile(id: TileId) -> String {
+    let path = id.to_string();
+    path.split_once(".p/")
+        .map_or(path.clone(), |(full, _)| full.to_owned())
+}
+
+fn full_bundle(id: BundleId) -> String {
+    let path = id.to_string();
+    path.split_once(".p/")
+        .map_or(path.clone(), |(full, _)| full.to_owned())
+}
+
+/// The entries of a bundle in plaintext, at least as many as `id` is wide, and where they were read.
+pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId) -> Result<Option<Vec<u8>>, Error> {
+    let full = format!("log/{}", full_bundle(id));
+    let stored = match read_widest(disk, &full, ".zst", id.width())? {
+        Some(stored) => stored,
+        // A log of another tool keeps its bundles plain.
+        None => return read_widest(disk, &full, "", id.width()),
+    };
+    zstd::bulk::decompress(&stored, bundle::MAX_BUNDLE_BYTES)
+        .map(Some)
+        .map_err(|_| Error::damaged(format!("{full}.zst"), "it does not decompress"))
+}
+
+/// Appends entries to the log's public form.
+#[derive(Debug)]
+pub(crate) struct TileWriter {
+    builder: TileBuilder,
+    /// Entries of the bundle that is not full yet.
+    bundle: Vec<u8>,
+    /// Partial files that show the tree as it stands.
+    partial: Vec<String>,
+    /// Partial files that the settled state relies on; they stay until the next one is published.
+    settled: Vec<String>,
+    /// Size that the partial files show.
+    shown: u64,
+}
+
+impl TileWriter {
+    /// Goes on with the first `size` entries that lie on disk.
+    pub(crate) fn resume(disk: &dyn Disk, size: u64) -> Result<Self, Error> {
+        let mut failure = None;
+        let builder = TileBuilder::resume(size, |id| {
+            read_tile(disk, id)
+                .map_err(|error| failure = Some(error))
+                .ok()
+                .flatten()
+        });
+        let builder = match (builder, failure) {
+            (_, Some(error)) => return Err(error),
+            (Err(error), None) => return Err(log_error(&error)),
+            (Ok(builder), None) => builder,
+        };
+        let width = u16::try_from(size % u64::from(TILE_WIDTH)).unwrap_or_default();
+        let mut entries = Vec::new();
+        if width > 0 {
+            let id =
+                BundleId::new(size / u64::from(TILE_WIDTH), width).map_err(|e| log_error(&e))?;
+            let bytes = read_bundle(disk, id)?.ok_or_else(|| Error::Missing(bundle_path(id)))?;
+            for entry in bundle::entries(&bytes).take(usize::from(width)) {
+                let entry = entry.map_err(|error| log_error(&error))?;
+                bundle::encode_entry(&mut entries, entry).map_err(|error| log_error(&error))?;
+            }
+        }
+        Ok(Self::with(builder, entries, size))
+    }
+
+    fn with(builder: TileBuilder, bundle: Vec<u8>, shown: u64) -> Self {
+        let mut writer = Self {
+            builder,
+            bundle,
+            partial: Vec::new(),
+            settled: Vec::new(),
+            shown,
+        };
+        writer.partial = writer.partial_paths();
+        writer.settled.clone_from(&writer.partial);
+        writer
+    }
+
+    /// The partial files of the tree as it stands.
+    fn partial_paths(&self) -> Vec<String> {
+        let mut paths: Vec<String> = self
+            .builder
+            .partials()
+            .map(|(id, _)| format!("log/{id}"))
+            .collect();
+        let width = u16::try_from(self.size() % u64::from(TILE_WIDTH)).unwrap_or_default();
+        paths.extend(
+            BundleId::new(self.size() / u64::from(TILE_WIDTH), width)
+                .ok()
+                .map(bundle_path),
+        );
+        paths
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.builder.size()
+    }
+
+    pub(crate) fn push(&mut self, disk: &dyn Disk, line: &[u8]) -> Result<(), Error> {
+        bundle::encode_entry(&mut self.bundle, line).map_err(|error| log_error(&error))?;
+        let mut failure = None;
+        self.builder.push(leaf_hash(line), |id, hashes| {
+            let path = format!("log/{id}");
+            if let Err(error) = disk.write(&path, &tlog::tile::encode(hashes)) {
+                failure.get_or_insert(io(&path)(error));
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if self.size().is_multiple_of(u64::from(TILE_WIDTH)) {
+            let index = self.size() / u64::from(TILE_WIDTH) - 1;
+            self.write_bundle(disk, index, TILE_WIDTH)?;
+            self.bundle.clear();
+        }
+        Ok(())
+    }
+
+    fn write_bundle(&self, disk: &dyn Disk, index: u64, width: u16) -> Result<(), Error> {
+        let id = BundleId::new(index, width).map_err(|error| log_error(&error))?;
+        let path = bundle_path(id);
+        let stored = zstd::bulk::compress(&self.bundle, BUNDLE_LEVEL).map_err(io(&path))?;
+        disk.write(&path, &stored).map_err(io(&path))
+    }
+
+    /// Writes the partial tiles and bundle of the tree as it stands, so that all of it can be read.
+    pub(crate) fn show(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        if self.shown == self.size() {
+            return Ok(());
+        }
+        for (id, hashes) in self.builder.partials() {
+            let path = format!("log/{id}");
+            disk.write(&path, &tlog::tile::encode(hashes))
+                .map_err(io(&path))?;
+        }
+        let width = u16::try_from(self.size() % u64::from(TILE_WIDTH)).unwrap_or_default();
+        if width > 0 {
+            self.write_bundle(disk, self.size() / u64::from(TILE_WIDTH), width)?;
+        }
+        let paths = self.partial_paths();
+        let old = std::mem::replace(&mut self.partial, paths);
+        for path in old
+            .iter()
+            .filter(|path| !self.settled.contains(path) && !self.partial.contains(path))
+        {
+            disk.remove(path).map_err(io(path))?;
+        }
+        self.shown = self.size();
+        Ok(())
+    }
+
+    /// Called once the state that relies on the files of [`Self::show`] is durable: what earlier
+    /// states relied on goes, and whatever an earlier session left beside it.
+    pub(crate) fn settled(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        let old = std::mem::replace(&mut self.settled, self.partial.clone());
+        for path in &old {
+            let Some((dir, _)) = path.rsplit_once('/') else {
+                continue;
+            };
+            let below = format!("{dir}/");
+            if !self.partial.iter().any(|kept| kept.starts_with(&below)) {
+                disk.remove(dir).map_err(io(dir))?;
+                continue;
+            }
+            for name in disk.list(dir).map_err(io(dir))? {
+                let path = format!("{below}{name}");
+                if !self.partial.contains(&path) {
+                    disk.remove(&path).map_err(io(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs the tree as it stands and publishes the checkpoint.
+    pub(crate) fn sign(&mut self, disk: &dyn Disk, key: &SigningKey) -> Result<(), Error> {
+        self.show(disk)?;
+        let origin = key.verifying_key().name().to_owned();
+        let note = Checkpoint::new(&origin, self.size(), self.builder.root())
+            .and_then(|checkpoint| checkpoint.sign(key))
+            .map_err(|error| log_error(&error))?;
+        disk.publish(CHECKPOINT, note.to_string().as_bytes())
+            .map_err(io(CHECKPOINT))
+    }
+}
+
+/// The checkpoint on disk; `None` where none was ever signed.
+pub(crate) fn read_checkpoint(
+    disk: &dyn Disk,
+    key: &VerifyingKey,
+) -> Result<Option<Checkpoint>, Error> {
+    let bytes = match disk.read(CHECKPOINT) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io(CHECKPOINT))?,
+    };
+    Checkpoint::open(&bytes, key.name(), std::slice::from_ref(key))
+        .map(|(checkpoint, _)| Some(checkpoint))
+        .map_err(|error| Error::damaged(CHECKPOINT, error.to_string()))
+}

@@ -1,0 +1,156 @@
+//! Reading bodies back out of the vault's volumes.
+
+use crate::error::Error;
+use crate::volume::{BlockAt, BodyRecord, ChunkBlock, read_bodies, read_chunks, scan, volume_path};
+use std::sync::Arc;
+use storage::{Disk, DiskFile};
+
+/// Plaintext of blocks kept at once.
+const CACHE_BYTES: usize = 48 << 20;
+
+#[derive(Debug)]
+struct Volume {
+    number: u64,
+    file: Box<dyn DiskFile>,
+    scanned: u64,
+}
+
+/// The blocks of all volumes, and a bounded cache of their contents.
+#[derive(Debug, Default)]
+pub(crate) struct Vault {
+    volumes: Vec<Volume>,
+    chunk_blocks: Vec<BlockAt>,
+    body_blocks: Vec<BlockAt>,
+    chunk_cache: Vec<((u64, u64), Arc<ChunkBlock>)>,
+    body_cache: Vec<((u64, u64), Arc<Vec<BodyRecord>>)>,
+}
+
+/// Body blocks kept at once.
+const BODY_BLOCKS: usize = 16;
+
+impl Vault {
+    /// Looks at what volumes hold up to `newest` and, in that one, up to `len`.
+    pub(crate) fn refresh(&mut self, disk: &dyn Disk, newest: u64, len: u64) -> Result<(), Error> {
+        let known = self.volumes.last().map_or(1, |volume| volume.number);
+        for number in known..=newest {
+            let path = volume_path(number);
+            if self
+                .volumes
+                .last()
+                .is_none_or(|volume| volume.number < number)
+            {
+                let file = match disk.open(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        if number == newest && len == 0 {
+                            return Ok(());
+                        }
+                        return Err(Error::Missing(path));
+                    }
+                    other => other.map_err(|error| Error::io(&path, &error))?,
+                };
+                self.volumes.push(Volume {
+                    number,
+                    file,
+                    scanned: 0,
+                });
+            }
+            let Some(volume) = self.volumes.last_mut() else {
+                continue;
+            };
+            let end = if number == newest {
+                len
+            } else {
+                volume
+                    .file
+                    .len()
+                    .map_err(|error| Error::io(&path, &error))?
+            };
+            if volume.scanned >= end {
+                continue;
+            }
+            for block in scan(volume.file.as_ref(), number, volume.scanned, end)? {
+                if block.chunks {
+                    self.chunk_blocks.push(block);
+                } else {
+                    self.body_blocks.push(block);
+                }
+            }
+            volume.scanned = end;
+        }
+        Ok(())
+    }
+
+    fn file(&self, number: u64) -> Result<&dyn DiskFile, Error> {
+        self.volumes
+            .iter()
+            .find(|volume| volume.number == number)
+            .map(|volume| volume.file.as_ref())
+            .ok_or_else(|| Error::Missing(volume_path(number)))
+    }
+
+    /// The record of a body; `None` where no volume has it.
+    pub(crate) fn body(&mut self, id: u64) -> Result<Option<BodyRecord>, Error> {
+        // Bodies end in nearly the order of their numbers, so the newest matching blocks are few.
+        for at in (0..self.body_blocks.len()).rev() {
+            let Some(block) = self.body_blocks.get(at).copied() else {
+                continue;
+            };
+            if block.first <= id && id <= block.last {
+                let records = self.body_block(&block)?;
+                if let Some(record) = records.iter().find(|record| record.id == id) {
+                    return Ok(Some(record.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn body_block(&mut self, block: &BlockAt) -> Result<Arc<Vec<BodyRecord>>, Error> {
+        let key = (block.volume, block.offset);
+        if let Some((_, records)) = self.body_cache.iter().find(|(cached, _)| *cached == key) {
+            return Ok(records.clone());
+        }
+        let records = Arc::new(read_bodies(self.file(block.volume)?, block)?);
+        if self.body_cache.len() >= BODY_BLOCKS {
+            self.body_cache.remove(0);
+        }
+        self.body_cache.push((key, records.clone()));
+        Ok(records)
+    }
+
+    /// The block that holds a chunk; `None` where no volume has it.
+    pub(crate) fn chunk_block(&mut self, number: u64) -> Result<Option<Arc<ChunkBlock>>, Error> {
+        let after = self
+            .chunk_blocks
+            .partition_point(|block| block.first <= number);
+        let block = after
+            .checked_sub(1)
+            .and_then(|at| self.chunk_blocks.get(at))
+            .copied();
+        let Some(block) = block.filter(|block| number <= block.last) else {
+            return Ok(None);
+        };
+        let key = (block.volume, block.offset);
+        if let Some(at) = self
+            .chunk_cache
+            .iter()
+            .position(|(cached, _)| *cached == key)
+        {
+            let hit = self.chunk_cache.remove(at);
+            let found = hit.1.clone();
+            self.chunk_cache.push(hit);
+            return Ok(Some(found));
+        }
+        let chunks = Arc::new(read_chunks(self.file(block.volume)?, &block)?);
+        let mut held: usize = self
+            .chunk_cache
+            .iter()
+            .map(|(_, block)| block.raw_len())
+            .sum();
+        while held + chunks.raw_len() > CACHE_BYTES && !self.chunk_cache.is_empty() {
+            held -= self.chunk_cache.remove(0).1.raw_len();
+        }
+        self.chunk_cache.push((key, chunks.clone()));
+        Ok(Some(chunks))
+    }
+}

@@ -1,0 +1,391 @@
+//! Full verification of a store: every event and every body re-hashed.
+
+use crate::error::Error;
+use crate::store::Store;
+use event::{BodyRef, Line};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::Path;
+use tlog::{Frontier, leaf_hash};
+
+/// Faults listed before the rest is only counted.
+const MAX_FAULTS: usize = 100;
+
+/// What a finished verification found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The log's name.
+    pub origin: String,
+    /// The key that checkpoints were verified with. It lies beside the log: compare it with your own.
+    pub verifier_key: String,
+    /// Events re-hashed.
+    pub events: u64,
+    /// Events under the newest valid checkpoint.
+    pub signed_events: u64,
+    /// Events behind it: durable, not yet signed.
+    pub unsigned_tail: u64,
+    /// Root hash over the signed events, base64.
+    pub root: Option<String>,
+    /// Bodies re-hashed.
+    pub bodies: u64,
+    /// Their plaintext bytes.
+    pub body_bytes: u64,
+    /// `seq` of the gap events: the record says of itself that something is missing there.
+    pub gaps: Vec<u64>,
+    /// Calls without a terminal event: open in a live store, a fault of the recorder in a stopped one.
+    pub open_calls: Vec<u64>,
+    /// What is wrong, first in the log first; at most the first hundred.
+    pub faults: Vec<Fault>,
+    /// Faults in all.
+    pub fault_count: u64,
+    /// What is missing, so that something could not be verified.
+    pub missing: Vec<String>,
+    /// What this verification does not prove.
+    pub not_proven: Vec<String>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// `altered`, `removed`, `order`, `body`, `signature`, `format`, `corrupt`.
+    pub what: String,
+    /// First event concerned.
+    pub seq: Option<u64>,
+    /// A sentence.
+    pub detail: String,
+}
+
+impl Report {
+    /// 0: all well; 10: evidence was altered; 11: verified, with recorded gaps; 12: not verifiable.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.fault_count > 0 {
+            10
+        } else if !self.missing.is_empty() {
+            12
+        } else if !self.gaps.is_empty() {
+            11
+        } else {
+            0
+        }
+    }
+
+    fn fault(&mut self, what: &str, seq: Option<u64>, detail: impl Into<String>) {
+        self.fault_count += 1;
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault {
+                what: what.into(),
+                seq,
+                detail: detail.into(),
+            });
+        }
+    }
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// Events done.
+    pub events: u64,
+    /// Events in all.
+    pub of_events: u64,
+    /// Bodies' plaintext bytes done.
+    pub body_bytes: u64,
+}
+
+/// Re-hashes everything in the store at `dir`, reporting about every thousand events.
+///
+/// # Errors
+/// Only what keeps verification from starting: no store there, or one of a newer format. Everything
+/// else is in the report.
+pub fn run(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
+    let store = match Store::open(dir) {
+        Ok(store) => store,
+        Err(error @ Error::Damaged { .. }) => {
+            let mut report = Report::default();
+            report.fault("corrupt", None, error.to_string());
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Verifier::new(&store).run(progress))
+}
+
+struct Verifier<'a> {
+    store: &'a Store,
+    report: Report,
+    frontier: Frontier,
+    streams: HashMap<u64, u64>,
+    open: std::collections::BTreeSet<u64>,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(store: &'a Store) -> Self {
+        let report = Report {
+            origin: store.origin().to_owned(),
+            verifier_key: store.verifier_key(),
+            ..Report::default()
+        };
+        Self {
+            store,
+            report,
+            frontier: Frontier::new(),
+            streams: HashMap::new(),
+            open: Default::default(),
+        }
+    }
+
+    fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Report {
+        let store = self.store;
+        let checkpoint = match store.checkpoint() {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                self.report.fault("signature", None, error.to_string());
+                None
+            }
+        };
+        let signed = checkpoint.as_ref().map_or(0, tlog::Checkpoint::size);
+        let mut root = (signed == 0).then(|| self.frontier.root());
+        for entry in store.events(0) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.unreadable(&error);
+                    break;
+                }
+            };
+            self.frontier.push(leaf_hash(&entry.line));
+            self.event(entry.seq, &entry.line);
+            self.report.events += 1;
+            if self.frontier.size() == signed {
+                root = Some(self.frontier.root());
+            }
+            if self.report.events.is_multiple_of(1024) {
+                progress(self.progress());
+            }
+        }
+        progress(self.progress());
+        match (&checkpoint, root) {
+            (Some(checkpoint), Some(root)) if root == checkpoint.root() => {
+                self.report.signed_events = signed;
+                self.report.root = Some(root.to_string());
+            }
+            (Some(_), Some(_)) => self.find_first_altered(signed),
+            (Some(_), None) => {
+                let events = self.report.events;
+                let detail = format!("the checkpoint signs {signed} events, the log has {events}");
+                self.report.fault("removed", Some(events), detail);
+            }
+            (None, _) if self.report.fault_count == 0 && self.report.events > 0 => {
+                self.report
+                    .missing
+                    .push("a signed checkpoint (log/checkpoint)".into());
+            }
+            (None, _) => {}
+        }
+        self.report.unsigned_tail =
+            self.report.events - self.report.signed_events.min(self.report.events);
+        self.report.open_calls = self.open.iter().copied().collect();
+        self.report
+            .faults
+            .sort_by_key(|fault| fault.seq.unwrap_or(u64::MAX));
+        self.report.not_proven = self.not_proven();
+        self.report
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            events: self.report.events,
+            of_events: self.store.len(),
+            body_bytes: self.report.body_bytes,
+        }
+    }
+
+    fn unreadable(&mut self, error: &Error) {
+        let seq = Some(self.report.events);
+        match error {
+            Error::Missing(what) => self
+                .report
+                .fault("removed", seq, format!("{what} is missing")),
+            other => self.report.fault("corrupt", seq, other.to_string()),
+        }
+    }
+
+    /// Checks what an event says of itself and re-hashes its bodies.
+    fn event(&mut self, seq: u64, line: &[u8]) {
+        let glance = match Glance::of(line) {
+            Ok(glance) => glance,
+            Err(error) => return self.report.fault("format", Some(seq), error),
+        };
+        if glance.seq != seq {
+            let detail = format!("event {} stands at place {seq} of the log", glance.seq);
+            self.report.fault("order", Some(seq), detail);
+        }
+        let expected = self.streams.get(&glance.stream).copied();
+        let starts = expected.is_none() && glance.n == 0 && glance.stream == seq;
+        if !starts && expected != Some(glance.n) {
+            let detail = format!(
+                "number {} of stream {} does not follow",
+                glance.n, glance.stream
+            );
+            self.report.fault("order", Some(seq), detail);
+        }
+        self.streams.insert(glance.stream, glance.n + 1);
+        match glance.kind {
+            b"gap" => self.report.gaps.push(seq),
+            kind if kind.ends_with(b".request") || kind == b"process.start" => {
+                self.open.insert(seq);
+            }
+            kind if kind.ends_with(b".response") || kind == b"process.exit" => {
+                if let Some(call) = glance.call {
+                    self.open.remove(&call);
+                }
+            }
+            _ => {}
+        }
+        for body in &glance.bodies {
+            match self.store.check_body(body, &mut |_| ()) {
+                Ok(()) => {
+                    self.report.bodies += 1;
+                    self.report.body_bytes += body.len;
+                }
+                Err(error) => self.report.fault("body", Some(seq), error.to_string()),
+            }
+        }
+    }
+
+    /// The root differs: the hash tiles, which were written with the events, tell where it begins.
+    fn find_first_altered(&mut self, signed: u64) {
+        let mut first = None;
+        for entry in self
+            .store
+            .events(0)
+            .map_while(Result::ok)
+            .take_while(|entry| entry.seq < signed)
+        {
+            let told =
+                tlog::tile::TileId::holding(0, entry.seq, self.store.settled().max(entry.seq + 1))
+                    .and_then(|id| {
+                        crate::tiles::read_tile(self.store.disk(), id)
+                            .ok()
+                            .flatten()
+                    })
+                    .and_then(|hashes| hashes.get(usize::try_from(entry.seq % 256).ok()?).copied());
+            if told.is_some_and(|told| told != leaf_hash(&entry.line)) {
+                first = Some(entry.seq);
+                break;
+            }
+        }
+        match first {
+            Some(seq) => self.report.fault("altered", Some(seq), format!("event {seq} is not the one that was signed")),
+            None => self.report.fault(
+                "altered",
+                None,
+                format!("the first {signed} events are not those that the checkpoint signs; which of them was changed cannot be told, because the hash tiles were changed too"),
+            ),
+        }
+    }
+
+    fn not_proven(&self) -> Vec<String> {
+        let mut sentences = vec![
+            "That what the upstreams and agents sent is true: the record shows what passed, not whether it was right.".to_owned(),
+            "That everything passed the recorder: traffic that went around it is not in this log.".to_owned(),
+            "That this is the only log: without a witness, a time stamp or a copy elsewhere, someone who holds the signing key could have written another one, or cut this one back to an earlier checkpoint.".to_owned(),
+            "When it happened, beyond the recorder's own clock: no time-stamp authority has vouched for it.".to_owned(),
+        ];
+        if self.report.unsigned_tail > 0 {
+            sentences.push(format!(
+                "The last {} events: they are durable but no checkpoint signs them yet.",
+                self.report.unsigned_tail
+            ));
+        }
+        if self.store.torn_bytes() > 0 {
+            sentences.push(format!(
+                "The last {} bytes of the write-ahead log, which are no whole record: a write in progress, or one that was cut off before it was acknowledged.",
+                self.store.torn_bytes()
+            ));
+        }
+        sentences
+    }
+}
+
+/// What verification needs of an event, read without building the whole of it.
+struct Glance<'a> {
+    seq: u64,
+    stream: u64,
+    n: u64,
+    kind: &'a [u8],
+    call: Option<u64>,
+    bodies: Vec<BodyRef>,
+}
+
+impl<'a> Glance<'a> {
+    fn of(line: &'a [u8]) -> Result<Self, String> {
+        Self::fast(line).map_or_else(|| Self::slow(line), Ok)
+    }
+
+    /// The fields stand in a fixed order at the head of every line that this version writes; inside
+    /// a JSON string their quotes would be escaped, so what is found is a key.
+    fn fast(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(br#"{"v":1,"seq":"#)?;
+        let (seq, rest) = number(rest)?;
+        let rest = after(rest, br#","stream":"#)?;
+        let (stream, rest) = number(rest)?;
+        let (n, rest) = number(rest.strip_prefix(br#","n":"#)?)?;
+        let rest = rest.strip_prefix(br#","kind":""#)?;
+        let (kind, rest) = rest.split_at_checked(memchr::memchr(b'"', rest)?)?;
+        if !rest.ends_with(b"}") {
+            return None;
+        }
+        let bodies = match memchr::memmem::find(rest, br#","bodies":["#) {
+            Some(at) => {
+                let list = rest.get(at + br#","bodies":"#.len()..rest.len() - 1)?;
+                serde_json::from_slice(list).ok()?
+            }
+            None => Vec::new(),
+        };
+        let call = match memchr::memmem::find(rest, br#""exchange":{"call":"#) {
+            Some(at) => Some(number(rest.get(at + br#""exchange":{"call":"#.len()..)?)?.0),
+            None => None,
+        };
+        Some(Self {
+            seq,
+            stream,
+            n,
+            kind,
+            call,
+            bodies,
+        })
+    }
+
+    fn slow(line: &[u8]) -> Result<Self, String> {
+        let line = Line::parse(line).map_err(|error| error.to_string())?;
+        let kind = line
+            .kind
+            .parse::<event::Kind>()
+            .map_or("", event::Kind::as_str);
+        Ok(Self {
+            seq: line.seq,
+            stream: line.stream,
+            n: line.n,
+            kind: kind.as_bytes(),
+            call: line.exchange.and_then(|exchange| exchange.call),
+            bodies: line.bodies,
+        })
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = bytes.split_at_checked(digits)?;
+    let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((value, rest))
+}
+
+fn after<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
+    let at = memchr::memmem::find(bytes, needle)?;
+    bytes.get(at + needle.len()..)
+}

@@ -1,0 +1,229 @@
+//! What of the write-ahead log a reader sees: the tail that is durable but not yet settled.
+
+use crate::error::Error;
+use crate::recipe;
+use crate::record::{Record, decode_chunk};
+use crate::segments::{self, segment_path};
+use crate::settle::MAX_CHUNKS;
+use crate::volume::BodyRecord;
+use std::collections::HashMap;
+use storage::{Disk, DiskFile, End, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES, check_segment};
+
+const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
+
+/// Where a piece of a segment lies.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    segment: u64,
+    offset: u64,
+    len: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ChunkAt {
+    at: At,
+    raw_len: u32,
+    codec: u8,
+}
+
+/// An index of the tail; the bytes stay in the files.
+#[derive(Debug, Default)]
+pub(crate) struct WalView {
+    files: HashMap<u64, Box<dyn DiskFile>>,
+    events: Vec<At>,
+    chunks: HashMap<u64, ChunkAt>,
+    bodies: HashMap<u64, BodyRecord>,
+    segment: u64,
+    offset: u64,
+    newest: Option<(u32, bool)>,
+    /// Bytes at the very end that are no whole record: a write in progress, or torn.
+    pub(crate) torn_bytes: u64,
+}
+
+impl WalView {
+    /// A view that begins at the settled position.
+    pub(crate) fn at(segment: u64, offset: u64) -> Self {
+        Self {
+            segment,
+            offset,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// Indexes what was written since the last look.
+    pub(crate) fn extend(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        let segments = segments::list(disk)?;
+        if segments.first().is_some_and(|first| *first > self.segment) {
+            // Settled and removed since the position was read: there is a newer one.
+            return Err(Error::Missing(segment_path(self.segment)));
+        }
+        for &number in &segments {
+            if number < self.segment {
+                continue;
+            }
+            if number > self.segment {
+                (self.segment, self.offset) = (number, 0);
+            }
+            let later = segments.iter().any(|other| *other > number);
+            if !self.extend_segment(disk, number, later)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false`: the segment has not been begun, so nothing follows.
+    fn extend_segment(&mut self, disk: &dyn Disk, number: u64, later: bool) -> Result<bool, Error> {
+        let path = segment_path(number);
+        let io = |error: std::io::Error| Error::io(&path, &error);
+        if !self.files.contains_key(&number) {
+            self.files.insert(number, disk.open(&path).map_err(io)?);
+        }
+        let Some(file) = self.files.get(&number) else {
+            return Ok(false);
+        };
+        if self.offset == 0 {
+            let mut header = [0; SEGMENT_HEADER_BYTES];
+            let n = file.read_at(&mut header, 0).map_err(io)?;
+            let begun = check_segment(number, header.get(..n).unwrap_or_default())
+                .map_err(|detail| Error::damaged(&path, detail))?;
+            if !begun {
+                return Ok(false);
+            }
+            self.offset = SEGMENT_HEADER_BYTES as u64;
+        }
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            let n = file.read_at(&mut buffer, self.offset).map_err(io)?;
+            let bytes = buffer.get(..n).unwrap_or_default();
+            let base = usize::try_from(self.offset).unwrap_or(usize::MAX);
+            let mut frames = Frames::new(number, bytes, base, self.newest);
+            for frame in frames.by_ref() {
+                let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
+                let offset = self.offset + frame.payload.start as u64;
+                let at = At {
+                    segment: number,
+                    offset,
+                    len: payload.len(),
+                };
+                match Record::parse(frame.kind, payload) {
+                    Some(Record::Event { line, .. }) => {
+                        let skip = payload.len() - line.len();
+                        self.events.push(At {
+                            offset: at.offset + skip as u64,
+                            len: line.len(),
+                            ..at
+                        });
+                    }
+                    Some(Record::Chunk {
+                        number,
+                        raw_len,
+                        codec,
+                        bytes,
+                    }) => {
+                        let skip = payload.len() - bytes.len();
+                        let at = At {
+                            offset: at.offset + skip as u64,
+                            len: bytes.len(),
+                            ..at
+                        };
+                        self.chunks.insert(number, ChunkAt { at, raw_len, codec });
+                    }
+                    Some(Record::Body { id, len, recipe }) => {
+                        self.bodies.insert(
+                            id,
+                            BodyRecord {
+                                id,
+                                len,
+                                recipe: recipe.to_vec(),
+                            },
+                        );
+                    }
+                    Some(Record::Part { .. }) => {}
+                    None if frame.kind == crate::record::END => {}
+                    None => {
+                        return Err(Error::damaged(
+                            &path,
+                            format!("a record at offset {offset} is malformed"),
+                        ));
+                    }
+                }
+            }
+            let reached = frames.offset() as u64;
+            let whole = n < PIECE_BYTES;
+            if reached > self.offset && !whole {
+                (self.offset, self.newest) = (reached, frames.newest());
+                continue;
+            }
+            let end = frames.end();
+            (self.offset, self.newest) = (reached, frames.newest());
+            self.torn_bytes = match end {
+                End::Clean => 0,
+                End::Torn { bytes } if !later => bytes as u64,
+                // A reader that comes while the writer goes over to the next segment may see the
+                // old one before its last write: it looks again before it believes this.
+                End::Torn { .. } => {
+                    return Err(Error::damaged(
+                        &path,
+                        format!("broken at offset {reached} although a later segment exists"),
+                    ));
+                }
+                End::Damaged { at } => {
+                    return Err(Error::damaged(
+                        &path,
+                        format!("broken at offset {at}, before records that were written later"),
+                    ));
+                }
+            };
+            return Ok(true);
+        }
+    }
+
+    fn read(&self, at: At) -> Result<Vec<u8>, Error> {
+        let path = segment_path(at.segment);
+        let file = self
+            .files
+            .get(&at.segment)
+            .ok_or_else(|| Error::Missing(path.clone()))?;
+        let mut bytes = vec![0; at.len];
+        let n = file
+            .read_at(&mut bytes, at.offset)
+            .map_err(|error| Error::io(&path, &error))?;
+        if n == at.len {
+            Ok(bytes)
+        } else {
+            Err(Error::damaged(path, "it became shorter"))
+        }
+    }
+
+    /// The line of the tail's event number `index`.
+    pub(crate) fn event(&self, index: usize) -> Option<Result<Vec<u8>, Error>> {
+        self.events.get(index).map(|at| self.read(*at))
+    }
+
+    pub(crate) fn body(&self, id: u64) -> Option<&BodyRecord> {
+        self.bodies.get(&id)
+    }
+
+    pub(crate) fn chunk(&self, number: u64) -> Option<Result<Vec<u8>, Error>> {
+        let chunk = self.chunks.get(&number)?;
+        Some(self.read(chunk.at).and_then(|bytes| {
+            decode_chunk(chunk.raw_len, chunk.codec, &bytes).ok_or_else(|| {
+                Error::damaged(
+                    segment_path(chunk.at.segment),
+                    format!("chunk {number} does not decode"),
+                )
+            })
+        }))
+    }
+
+    /// Recipes are bounded before they are followed.
+    pub(crate) fn runs(record: &BodyRecord) -> Result<Vec<(u64, u64)>, Error> {
+        recipe::decode(&record.recipe, MAX_CHUNKS)
+            .ok_or_else(|| Error::damaged(format!("body {}", record.id), "its recipe is malformed"))
+    }
+}

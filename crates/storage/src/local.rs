@@ -1,0 +1,257 @@
+//! A directory of the local file system.
+//!
+//! The happy path of [`Disk::publish`]: open temp, write, fsync, close, rename, open dir, fsync dir.
+//! What remains: a file system that lies about `fsync` is not defended against here; anchors outside
+//! the machine are what shows it.
+
+use crate::{Disk, DiskFile};
+use fs_err as fs;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Files under one directory.
+#[derive(Debug)]
+pub struct LocalDisk {
+    root: PathBuf,
+    temp: AtomicU64,
+}
+
+/// Zeros are written in pieces of this size when a file is allocated.
+const ALLOCATE_PIECE: usize = 1 << 20;
+
+impl LocalDisk {
+    /// Opens `root`, creating it (mode 0700) where it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be created.
+    pub fn create(root: impl Into<PathBuf>) -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let root = root.into();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)?;
+        Ok(Self::at(root))
+    }
+
+    /// Refers to an existing directory, for reading; nothing is created.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            temp: AtomicU64::new(0),
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn create_parent(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(parent) => fs::create_dir_all(parent),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a temporary file beside `target` and renames it over `target`.
+    fn replace(&self, target: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+        use std::io::Write as _;
+        // Private by default: everything in a store belongs to the recorder's user alone.
+        let temp = target.with_extension(format!(
+            "tmp{}-{}",
+            std::process::id(),
+            self.temp.fetch_add(1, Ordering::Relaxed)
+        ));
+        let open = || {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&temp)
+        };
+        let mut file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_parent(target)?;
+                open()?
+            }
+            other => other?,
+        };
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| if durable { file.sync_all() } else { Ok(()) });
+        drop(file);
+        let renamed = written.and_then(|()| fs::rename(&temp, target));
+        if renamed.is_err() {
+            // The temporary file is ours alone; a failure to remove it leaves litter, not harm.
+            std::fs::remove_file(&temp).ok();
+        }
+        renamed?;
+        if durable && let Some(parent) = target.parent() {
+            sync_dir(parent)?;
+        }
+        Ok(())
+    }
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+impl Disk for LocalDisk {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(path))
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.replace(&self.path(path), bytes, false)
+    }
+
+    fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.replace(&self.path(path), bytes, true)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path(path);
+        // A reader of a copied store may lack the right to write.
+        let file = match std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+        {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                fs::File::open(&path)?.into_parts().0
+            }
+            other => other?,
+        };
+        Ok(Box::new(LocalFile { file }))
+    }
+
+    fn allocate(&self, path: &str, len: u64) -> io::Result<Box<dyn DiskFile>> {
+        let target = self.path(path);
+        self.create_parent(&target)?;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&target)?;
+        let allocated = (|| {
+            // Real zeros rather than fallocate: unwritten extents would cost a journal commit at
+            // every later fdatasync.
+            let zeros = vec![0_u8; ALLOCATE_PIECE];
+            let mut offset = 0;
+            while offset < len {
+                let piece = usize::try_from(len - offset)
+                    .unwrap_or(ALLOCATE_PIECE)
+                    .min(ALLOCATE_PIECE);
+                file.write_all_at(zeros.get(..piece).unwrap_or(&zeros), offset)?;
+                offset += piece as u64;
+            }
+            file.sync_all()?;
+            target.parent().map_or(Ok(()), sync_dir)
+        })();
+        if let Err(error) = allocated {
+            std::fs::remove_file(&target).ok();
+            return Err(error);
+        }
+        Ok(Box::new(LocalFile { file }))
+    }
+
+    fn open_or_create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let target = self.path(path);
+        self.create_parent(&target)?;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&target)?;
+        Ok(Box::new(LocalFile { file }))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let target = self.path(path);
+        let removed = match fs::symlink_metadata(&target) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&target),
+            Ok(_) => fs::remove_file(&target),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        let root = std::fs::File::open(&self.root)?;
+        rustix::fs::syncfs(&root)?;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct LocalFile {
+    file: std::fs::File,
+}
+
+impl DiskFile for LocalFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
