@@ -21,10 +21,13 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
         .collect())
 }
 
+/// A segment's number and file, or why it could not be made.
+type Made = Result<(u64, Box<dyn DiskFile>), std::io::Error>;
+
 /// Makes segments on a thread of its own, because writing their zeros takes longer than a commit may.
 #[derive(Debug)]
 pub(crate) struct Allocator {
-    ready: Receiver<Result<(u64, Box<dyn DiskFile>), std::io::Error>>,
+    ready: Receiver<Made>,
     want: SyncSender<u64>,
 }
 
@@ -60,10 +63,7 @@ impl Allocator {
     }
 
     /// The segment asked for, waiting at most `patience` for it. `None`: not ready yet.
-    pub(crate) fn take(
-        &self,
-        patience: Duration,
-    ) -> Option<Result<(u64, Box<dyn DiskFile>), std::io::Error>> {
+    pub(crate) fn take(&self, patience: Duration) -> Option<Made> {
         match self.ready.recv_timeout(patience) {
             Ok(made) => Some(made),
             Err(RecvTimeoutError::Timeout) => None,

@@ -214,7 +214,8 @@ impl Sequencer {
             Command::Body { id, chunks, step } => {
                 let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len() + 64).sum();
                 if !self.make_room(bytes + self.step_bytes(&step), false)? {
-                    return Ok(self.refuse_body(id, step));
+                    self.refuse_body(id, step);
+                    return Ok(());
                 }
                 let mut numbers = self.sent.remove(&id).unwrap_or_default();
                 for chunk in chunks {

@@ -8,6 +8,9 @@ use storage::{Disk, DiskFile};
 /// Plaintext of blocks kept at once.
 const CACHE_BYTES: usize = 48 << 20;
 
+/// Where a block lies: volume and offset.
+type BlockKey = (u64, u64);
+
 #[derive(Debug)]
 struct Volume {
     number: u64,
@@ -21,8 +24,8 @@ pub(crate) struct Vault {
     volumes: Vec<Volume>,
     chunk_blocks: Vec<BlockAt>,
     body_blocks: Vec<BlockAt>,
-    chunk_cache: Vec<((u64, u64), Arc<ChunkBlock>)>,
-    body_cache: Vec<((u64, u64), Arc<Vec<BodyRecord>>)>,
+    chunk_cache: Vec<(BlockKey, Arc<ChunkBlock>)>,
+    body_cache: Vec<(BlockKey, Arc<Vec<BodyRecord>>)>,
 }
 
 /// Body blocks kept at once.

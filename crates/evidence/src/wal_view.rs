@@ -7,6 +7,7 @@ use crate::segments::{self, segment_path};
 use crate::settle::MAX_CHUNKS;
 use crate::volume::BodyRecord;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use storage::{Disk, DiskFile, End, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES, check_segment};
 
 const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
@@ -26,10 +27,12 @@ struct ChunkAt {
     codec: u8,
 }
 
+type Files = HashMap<u64, Box<dyn DiskFile>>;
+
 /// An index of the tail; the bytes stay in the files.
 #[derive(Debug, Default)]
 pub(crate) struct WalView {
-    files: HashMap<u64, Box<dyn DiskFile>>,
+    files: Files,
     events: Vec<At>,
     chunks: HashMap<u64, ChunkAt>,
     bodies: HashMap<u64, BodyRecord>,
@@ -38,6 +41,17 @@ pub(crate) struct WalView {
     newest: Option<(u32, bool)>,
     /// Bytes at the very end that are no whole record: a write in progress, or torn.
     pub(crate) torn_bytes: u64,
+}
+
+/// The file of a segment, kept open: a segment that is removed meanwhile can still be read.
+fn open<'a>(files: &'a mut Files, disk: &dyn Disk, number: u64) -> Result<&'a dyn DiskFile, Error> {
+    let path = segment_path(number);
+    Ok(match files.entry(number) {
+        Entry::Occupied(file) => file.into_mut().as_ref(),
+        Entry::Vacant(slot) => slot
+            .insert(disk.open(&path).map_err(|error| Error::io(&path, &error))?)
+            .as_ref(),
+    })
 }
 
 impl WalView {
@@ -61,41 +75,44 @@ impl WalView {
             // Settled and removed since the position was read: there is a newer one.
             return Err(Error::Missing(segment_path(self.segment)));
         }
-        for &number in &segments {
-            if number < self.segment {
-                continue;
-            }
-            if number > self.segment {
-                (self.segment, self.offset) = (number, 0);
-            }
-            let later = segments.iter().any(|other| *other > number);
-            if !self.extend_segment(disk, number, later)? {
+        while segments.contains(&self.segment) {
+            let begun = self.extend_segment(disk, self.segment, false)?;
+            let next = self.segment + 1;
+            if !begun || !segments.contains(&next) || !self.is_begun(disk, next)? {
                 break;
             }
+            // The writer has gone over to the next segment, so this one is now complete.
+            self.extend_segment(disk, self.segment, true)?;
+            (self.segment, self.offset) = (next, 0);
         }
         Ok(())
+    }
+
+    /// Whether anything was ever written to a segment.
+    fn is_begun(&mut self, disk: &dyn Disk, number: u64) -> Result<bool, Error> {
+        let path = segment_path(number);
+        let io = |error: std::io::Error| Error::io(&path, &error);
+        let file = open(&mut self.files, disk, number)?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let n = file.read_at(&mut header, 0).map_err(io)?;
+        if n < header.len() {
+            // Still being made.
+            return Ok(false);
+        }
+        check_segment(number, &header).map_err(|detail| Error::damaged(&path, detail))
     }
 
     /// `false`: the segment has not been begun, so nothing follows.
     fn extend_segment(&mut self, disk: &dyn Disk, number: u64, later: bool) -> Result<bool, Error> {
         let path = segment_path(number);
         let io = |error: std::io::Error| Error::io(&path, &error);
-        if !self.files.contains_key(&number) {
-            self.files.insert(number, disk.open(&path).map_err(io)?);
-        }
-        let Some(file) = self.files.get(&number) else {
-            return Ok(false);
-        };
         if self.offset == 0 {
-            let mut header = [0; SEGMENT_HEADER_BYTES];
-            let n = file.read_at(&mut header, 0).map_err(io)?;
-            let begun = check_segment(number, header.get(..n).unwrap_or_default())
-                .map_err(|detail| Error::damaged(&path, detail))?;
-            if !begun {
+            if !self.is_begun(disk, number)? {
                 return Ok(false);
             }
             self.offset = SEGMENT_HEADER_BYTES as u64;
         }
+        let file = open(&mut self.files, disk, number)?;
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
             let n = file.read_at(&mut buffer, self.offset).map_err(io)?;
