@@ -47,10 +47,10 @@ pub(crate) struct WalView {
 fn open<'a>(files: &'a mut Files, disk: &dyn Disk, number: u64) -> Result<&'a dyn DiskFile, Error> {
     let path = segment_path(number);
     Ok(match files.entry(number) {
-        Entry::Occupied(file) => file.into_mut().as_ref(),
-        Entry::Vacant(slot) => slot
-            .insert(disk.open(&path).map_err(|error| Error::io(&path, &error))?)
-            .as_ref(),
+        Entry::Occupied(file) => &**file.into_mut(),
+        Entry::Vacant(slot) => {
+            &**slot.insert(disk.open(&path).map_err(|error| Error::io(&path, &error))?)
+        }
     })
 }
 
