@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use base64::{Engine as _, display::Base64Display, engine::general_purpose::STANDARD};
 use std::{fmt, str::FromStr};
 
-/// Length of a [`Hash`] in bytes.
+/// Length of a [`struct@Hash`] in bytes.
 pub const HASH_BYTES: usize = 32;
 
 /// Base64 text of a hash: 44 bytes, the last one padding.

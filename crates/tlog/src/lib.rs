@@ -1,6 +1,6 @@
 //! The transparency log's mathematics and its public formats: bytes in, values out.
 //!
-//! Owns the RFC 6962 Merkle tree ([`Hash`], [`Frontier`], [`proof`]) and the C2SP formats in which
+//! Owns the RFC 6962 Merkle tree ([`struct@Hash`], [`Frontier`], [`proof`]) and the C2SP formats in which
 //! independent tools read it: tlog-tiles ([`tile`], [`bundle`], [`tree`]), signed-note ([`note`])
 //! and tlog-checkpoint ([`checkpoint`]).
 //!
