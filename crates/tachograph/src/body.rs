@@ -29,9 +29,12 @@ pub(crate) fn decode(reference: &BodyRef, stored: Vec<u8>) -> Decoded {
     let (bytes, problem) =
         protocol::encoding::decode(reference.encoding.as_deref(), &stored, MAX_DECODED_BYTES);
     match problem {
-        None => Decoded::Whole(bytes),
-        Some(problem) if bytes.is_empty() => Decoded::Not(problem),
-        Some(problem) => Decoded::Part { bytes, problem },
+        None => Decoded::Whole(bytes.into_owned()),
+        Some(problem) if bytes.is_empty() => Decoded::Not(problem.to_string()),
+        Some(problem) => Decoded::Part {
+            bytes: bytes.into_owned(),
+            problem: problem.to_string(),
+        },
     }
 }
 

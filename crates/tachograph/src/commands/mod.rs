@@ -48,9 +48,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-fn block_on(
-    command: impl Future<Output = Result<ExitCode, Failure>>,
-) -> Result<ExitCode, Failure> {
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -73,13 +71,20 @@ fn context(global: Global) -> Result<Context, Failure> {
                 .hint("name a directory with `--data DIR` or in TACHO_DATA")
         })?,
     };
-    Ok(Context { data, json: global.json, color: global.color })
+    Ok(Context {
+        data,
+        json: global.json,
+        color: global.color,
+    })
 }
 
 /// The XDG base directory specification: a relative path in the variable counts as unset.
 fn default_data(xdg: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     xdg.filter(|path| path.is_absolute())
-        .or_else(|| home.filter(|path| path.is_absolute()).map(|home| home.join(".local/share")))
+        .or_else(|| {
+            home.filter(|path| path.is_absolute())
+                .map(|home| home.join(".local/share"))
+        })
         .map(|base: PathBuf| base.join(Path::new("tachograph")))
 }
 
@@ -92,7 +97,11 @@ mod tests {
         let path = |text: &str| Some(PathBuf::from(text));
         for (xdg, home, expected) in [
             (path("/x"), path("/h"), path("/x/tachograph")),
-            (path("relative"), path("/h"), path("/h/.local/share/tachograph")),
+            (
+                path("relative"),
+                path("/h"),
+                path("/h/.local/share/tachograph"),
+            ),
             (path(""), path("/h"), path("/h/.local/share/tachograph")),
             (None, path("/h"), path("/h/.local/share/tachograph")),
             (None, None, None),

@@ -95,7 +95,7 @@ async fn record(
     (agents, operators): (TcpListener, TcpListener),
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let gateway = Gateway::bind(config.into(), recorder.clone(), agents).map_err(|error| {
+    let gateway = Gateway::new(config.into(), recorder.clone()).map_err(|error| {
         Failure::usage("the gateway cannot use the configuration").because(&error)
     })?;
     let figures = gateway.figures();
@@ -115,10 +115,11 @@ async fn record(
         Box::new(move || traffic(&figures.sample())),
     ));
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut plane = tokio::spawn(gateway.run(async {
+    let mut plane = tokio::spawn(async move {
         // A sender that is gone means the same as one that spoke.
-        stopped.await.ok();
-    }));
+        let stopped = async { drop(stopped.await) };
+        gateway.serve(agents, stopped).await;
+    });
     announce(&context.data, address)?;
 
     let failed = tokio::select! {
