@@ -1,0 +1,484 @@
+//! One call in the record: its request event, which opens it, and its terminal event, which closes it.
+//!
+//! Promises that a call that was opened is closed, as long as the recorder lives: where there is no room, the closing
+//! waits for room. What is not closed when the recorder dies is closed by its next start.
+
+use crate::config::Target;
+use crate::context::Context;
+use crate::redact::{self, cut};
+use crate::refusal::Schema;
+use crate::route::Place;
+use bytes::Bytes;
+use event::{
+    Agent, Credential, Draft, Exchange, Gap, Http, Ids, Kind, Outcome, Role, Source, Timing,
+};
+use evidence::Error;
+use http::HeaderMap;
+use http::request::Parts;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Longest ids and names from headers in an event, in bytes.
+const ID_BYTES: usize = 200;
+
+/// Longest address in an event, in bytes. The whole one is in the body `request.head`.
+const PATH_BYTES: usize = 2048;
+
+/// What the head of a request says.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Who asks.
+    pub(crate) agent: Agent,
+    /// With which credential.
+    pub(crate) credential: Option<Credential>,
+    /// Whom, and what for.
+    pub(crate) http: Http,
+    /// Ids of other systems.
+    pub(crate) ids: Ids,
+    /// The head as it is recorded: lines as on the wire, secrets replaced.
+    pub(crate) head: Vec<u8>,
+    /// `Content-Type` and `Content-Encoding` of the body.
+    pub(crate) form: Form,
+}
+
+/// How a body is to be understood, as its sender declares it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Form {
+    /// `Content-Type`.
+    pub(crate) media: Option<String>,
+    /// `Content-Encoding`.
+    pub(crate) encoding: Option<String>,
+}
+
+impl Form {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self {
+            media: text(headers, "content-type"),
+            encoding: text(headers, "content-encoding"),
+        }
+    }
+}
+
+/// A header's value as text for an event, bounded.
+pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    let value = String::from_utf8_lossy(value.as_bytes());
+    Some(cut(&value, ID_BYTES).to_owned())
+}
+
+impl Facts {
+    /// Reads the head. `address` is the path with its query that the upstream is asked for.
+    pub(crate) fn read(
+        ctx: &Context,
+        place: &Place<'_>,
+        target: Option<&Target>,
+        address: &str,
+        parts: &Parts,
+    ) -> Self {
+        let headers = &parts.headers;
+        let own = parts
+            .uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        let mut head = Vec::with_capacity(512);
+        let (line, _) = redact::query(own, &ctx.recorder);
+        for part in [
+            parts.method.as_str(),
+            " ",
+            &line,
+            " ",
+            version(parts.version),
+            "\r\n",
+        ] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        let from_header = redact::headers(headers, &ctx.recorder, &mut head);
+        let (path, from_query) = redact::query(address, &ctx.recorder);
+        Self {
+            agent: Agent {
+                name: place.agent.clone(),
+                client: text(headers, "user-agent"),
+            },
+            credential: from_header.or(from_query),
+            http: Http {
+                upstream: Some(target.map_or_else(
+                    || cut(place.name, 64).to_owned(),
+                    |target| target.name.clone(),
+                )),
+                destination: target.map(|target| target.destination.clone()),
+                method: Some(cut(parts.method.as_str(), 32).to_owned()),
+                path: Some(cut(&path, PATH_BYTES).to_owned()),
+                version: Some(version(parts.version).to_owned()),
+                status: None,
+            },
+            ids: Ids {
+                traceparent: text(headers, "traceparent"),
+                request_id: text(headers, "x-client-request-id"),
+                session_id: [
+                    "x-claude-code-session-id",
+                    "session_id",
+                    "session-id",
+                    "x-session-id",
+                ]
+                .iter()
+                .find_map(|name| text(headers, name)),
+                previous_response_id: None,
+                idempotency_key: text(headers, "idempotency-key"),
+            },
+            head,
+            form: Form::of(headers),
+        }
+    }
+
+    /// A request event of `kind` with what the head says.
+    pub(crate) fn draft(&self, ctx: &Context, kind: Kind) -> Draft {
+        let mut draft = Draft::new(kind, Source::Gateway);
+        draft.agent = Some(self.agent.clone());
+        draft.credential.clone_from(&self.credential);
+        draft.http = Some(self.http.clone());
+        draft.ids = Some(self.ids.clone()).filter(|ids| *ids != Ids::default());
+        draft.governance.clone_from(&ctx.governance);
+        draft
+    }
+}
+
+/// The error schema for a client of this upstream.
+pub(crate) fn schema(target: Option<&Target>, parts: &Parts) -> Schema {
+    Schema::of(
+        target.map(|target| target.api),
+        parts.uri.path(),
+        &parts.headers,
+    )
+}
+
+const fn version(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The head of an answer as it is recorded.
+pub(crate) fn answer_head(ctx: &Context, parts: &http::response::Parts) -> Vec<u8> {
+    let mut line = String::with_capacity(32);
+    // Writing to a String cannot fail.
+    write!(line, "{} {}", version(parts.version), parts.status.as_u16()).ok();
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(line.as_bytes());
+    head.push(b' ');
+    match parts.extensions.get::<hyper::ext::ReasonPhrase>() {
+        Some(reason) => head.extend_from_slice(reason.as_bytes()),
+        None => head.extend_from_slice(
+            parts
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .as_bytes(),
+        ),
+    }
+    head.extend_from_slice(b"\r\n");
+    redact::headers(&parts.headers, &ctx.recorder, &mut head);
+    head
+}
+
+/// The moments of a call, of the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// The request's head was there.
+    pub(crate) started: Instant,
+    /// The request's last byte was there.
+    pub(crate) received: Instant,
+    /// The request event was durable.
+    pub(crate) durable: Option<Instant>,
+    /// The request was forwarded.
+    pub(crate) forwarded: Option<Instant>,
+    /// The answer's head was there.
+    pub(crate) answered: Option<Instant>,
+    /// The first byte of the answer's body was released.
+    pub(crate) released: Option<Instant>,
+    /// Chunks of the answer's body.
+    pub(crate) chunks: u64,
+}
+
+impl Clock {
+    pub(crate) const fn new(started: Instant, received: Instant) -> Self {
+        Self {
+            started,
+            received,
+            durable: None,
+            forwarded: None,
+            answered: None,
+            released: None,
+            chunks: 0,
+        }
+    }
+
+    fn timing(&self, now: Instant) -> Timing {
+        let us = |from: Instant, to: Instant| {
+            u64::try_from(to.duration_since(from).as_micros()).unwrap_or(u64::MAX)
+        };
+        Timing {
+            durable_us: self.durable.map(|durable| us(self.received, durable)),
+            upstream_us: self
+                .forwarded
+                .zip(self.answered)
+                .map(|(from, to)| us(from, to)),
+            first_byte_us: self.released.map(|released| us(self.started, released)),
+            total_us: Some(us(self.started, now)),
+            chunks: (self.chunks > 0).then_some(self.chunks),
+        }
+    }
+}
+
+/// Something to be recorded along with a call: an event, and the body it refers to.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    /// The event.
+    pub(crate) draft: Draft,
+    /// Role, media type and bytes of its body.
+    pub(crate) body: Option<(Role, Option<String>, Bytes)>,
+}
+
+impl Noted {
+    /// An event without a body.
+    pub(crate) const fn event(draft: Draft) -> Self {
+        Self { draft, body: None }
+    }
+
+    /// Queues body and event, in this order; what is queued later and acknowledged covers them.
+    pub(crate) async fn submit(mut self, ctx: &Context) -> Result<(), Error> {
+        if let Some((role, media, bytes)) = self.body.take() {
+            self.draft
+                .bodies
+                .push(ctx.recorder.put(role, media, None, &bytes).await?);
+        }
+        submit(ctx, &mut self.draft).await
+    }
+}
+
+/// Queues an event. The order is fixed when this returns; durable it is with whatever is acknowledged after it.
+pub(crate) async fn submit(ctx: &Context, draft: &mut Draft) -> Result<(), Error> {
+    loop {
+        match ctx.recorder.submit(draft).await {
+            Ok(_covered_by_what_follows) => return Ok(()),
+            Err(Error::Event(_)) if shorten(draft) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// An open call.
+pub(crate) struct Call {
+    pub(crate) ctx: Arc<Context>,
+    /// `seq` of the request event.
+    pub(crate) seq: u64,
+    /// The request event as it was recorded.
+    pub(crate) request: Draft,
+    /// Its moments so far.
+    pub(crate) clock: Clock,
+}
+
+/// A request's bytes and events, ready to be recorded.
+pub(crate) struct Opening {
+    /// The request event.
+    pub(crate) draft: Draft,
+    /// Events that come before it: a run's start, its history.
+    pub(crate) ahead: Vec<Draft>,
+    /// The head as it is recorded.
+    pub(crate) head: Vec<u8>,
+    /// The body's declared form.
+    pub(crate) form: Form,
+}
+
+impl Call {
+    /// Records a request. When this returns, its event and its bodies are durable and it may be forwarded.
+    pub(crate) async fn open(
+        ctx: &Arc<Context>,
+        opening: Opening,
+        body: &[u8],
+        trailers: Option<&HeaderMap>,
+        mut clock: Clock,
+    ) -> Result<Self, Error> {
+        let Opening {
+            mut draft,
+            ahead,
+            head,
+            form,
+        } = opening;
+        for mut draft in ahead {
+            submit(ctx, &mut draft).await?;
+        }
+        draft.bodies.push(
+            ctx.recorder
+                .put(Role::RequestHead, None, None, &head)
+                .await?,
+        );
+        if !body.is_empty() {
+            draft.bodies.push(
+                ctx.recorder
+                    .put(Role::Request, form.media, form.encoding, body)
+                    .await?,
+            );
+        }
+        if let Some(trailers) = trailers {
+            draft.bodies.push(put_trailers(ctx, trailers).await?);
+        }
+        let seq = loop {
+            match ctx.recorder.append(&draft).await {
+                Ok(appended) => break appended.seq,
+                Err(Error::Event(_)) if shorten(&mut draft) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        clock.durable = Some(Instant::now());
+        ctx.figures.calls.fetch_add(1, Relaxed);
+        Ok(Self {
+            ctx: ctx.clone(),
+            seq,
+            request: draft,
+            clock,
+        })
+    }
+
+    /// The terminal event so far: who and what are the request's.
+    pub(crate) fn closing(&self) -> Draft {
+        let request = &self.request;
+        let mut draft = Draft::new(
+            request.kind.closed_by().unwrap_or(Kind::HttpResponse),
+            request.source,
+        );
+        draft.agent.clone_from(&request.agent);
+        draft.run.clone_from(&request.run);
+        draft.http.clone_from(&request.http);
+        draft.mcp.clone_from(&request.mcp);
+        draft.tool.clone_from(&request.tool);
+        draft.ids.clone_from(&request.ids);
+        draft.exchange = Some(Exchange {
+            call: Some(self.seq),
+            attempt: request
+                .exchange
+                .as_ref()
+                .and_then(|exchange| exchange.attempt),
+            retry_of: request
+                .exchange
+                .as_ref()
+                .and_then(|exchange| exchange.retry_of),
+        });
+        draft
+    }
+
+    /// Closes the call. When this returns `Ok`, the terminal event is durable. Waits while the disk is full.
+    pub(crate) async fn close(&self, draft: &mut Draft, outcome: Outcome) -> Result<(), Error> {
+        const PAUSE: Duration = Duration::from_millis(200);
+        draft.outcome = Some(outcome);
+        draft.timing = Some(self.clock.timing(Instant::now()));
+        loop {
+            match self.ctx.recorder.append(draft).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Event(_)) if shorten(draft) => {}
+                Err(Error::Full(_)) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    self.ctx.figures.unrecorded.fetch_add(1, Relaxed);
+                    tracing::error!(call = self.seq, %error, "a call's end could not be recorded");
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// A gap event that belongs to this call.
+    pub(crate) fn gap(&self, gap: Gap) -> Draft {
+        let mut draft = Draft::new(Kind::Gap, Source::Gateway);
+        draft.agent.clone_from(&self.request.agent);
+        draft.run.clone_from(&self.request.run);
+        draft.causes.push(self.seq);
+        draft.gap = Some(gap);
+        draft
+    }
+}
+
+/// Records trailers, secrets replaced.
+pub(crate) async fn put_trailers(
+    ctx: &Context,
+    trailers: &HeaderMap,
+) -> Result<event::BodyRef, Error> {
+    let mut lines = Vec::new();
+    redact::headers(trailers, &ctx.recorder, &mut lines);
+    ctx.recorder.put(Role::Trailers, None, None, &lines).await
+}
+
+/// Makes an event that is over the limit of a line shorter: what hostile input can stretch goes, step by step. What goes
+/// is in the bodies. Returns whether anything was left to cut.
+fn shorten(draft: &mut Draft) -> bool {
+    let lists = draft.tool_calls.len() + draft.tool_results.len();
+    if lists > 0 {
+        let kept = lists / 4;
+        let left_out =
+            lists - draft.tool_calls.len().min(kept) - draft.tool_results.len().min(kept);
+        draft.tool_calls.truncate(kept);
+        draft.tool_results.truncate(kept);
+        if let Some(gen_ai) = &mut draft.gen_ai {
+            *gen_ai.unknown.get_or_insert(0) += left_out as u64;
+        }
+        return true;
+    }
+    if let Some(gen_ai) = &mut draft.gen_ai
+        && (!gen_ai.finish_reasons.is_empty() || gen_ai.response_id.is_some())
+    {
+        gen_ai.finish_reasons.clear();
+        gen_ai.response_id = None;
+        gen_ai.response_model = None;
+        return true;
+    }
+    if let Some(ids) = draft.ids.take() {
+        return ids != Ids::default();
+    }
+    let path = draft.http.as_mut().and_then(|http| http.path.as_mut());
+    if let Some(path) = path.filter(|path| path.len() > 256) {
+        path.truncate(cut(path, 256).len());
+        return true;
+    }
+    draft.gen_ai.take().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::{GenAi, ToolRef};
+
+    #[test]
+    fn hostile_names_never_keep_a_call_out_of_the_record() {
+        let hostile = || "\u{1}".repeat(256);
+        let tool = || ToolRef {
+            name: Some(hostile()),
+            id: Some(hostile()),
+            ..ToolRef::default()
+        };
+        let mut draft = Draft::new(Kind::ModelResponse, Source::Gateway);
+        draft.tool_calls = (0..32).map(|_| tool()).collect();
+        draft.tool_results = (0..32).map(|_| tool()).collect();
+        draft.gen_ai = Some(GenAi {
+            finish_reasons: (0..64).map(|_| hostile()).collect(),
+            request_model: Some(hostile()),
+            response_model: Some(hostile()),
+            response_id: Some(hostile()),
+            ..GenAi::default()
+        });
+        draft.http = Some(Http {
+            path: Some("\"".repeat(PATH_BYTES)),
+            ..Http::default()
+        });
+        draft.ids = Some(Ids {
+            traceparent: Some("\"".repeat(ID_BYTES)),
+            previous_response_id: Some(hostile()),
+            ..Ids::default()
+        });
+        while draft.seal().is_err() {
+            assert!(shorten(&mut draft));
+        }
+        assert!(draft.gen_ai.unwrap().unknown.unwrap() > 0);
+    }
+}

@@ -1,0 +1,196 @@
+//! Accepting agents: connections, their bound, and the orderly end.
+
+use crate::body::{Broken, RelayBody, Reply};
+use crate::config::{Config, ConfigError};
+use crate::context::Context;
+use crate::figures::{Figures, Gauge};
+use crate::route::Route;
+use bytes::Bytes;
+use evidence::Recorder;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Largest read from an agent's connection in bytes, and the bound of a request's head.
+const READ_BYTES: usize = 128 * 1024;
+
+/// How long a connection may be idle between requests, or take for a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_mins(2);
+
+/// How long calls that were ended by force have to be recorded.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// The agent-facing data plane.
+#[derive(Clone)]
+pub struct Gateway {
+    ctx: Arc<Context>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("upstreams", &self.ctx.upstreams.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A data plane that records into `recorder`.
+    ///
+    /// # Errors
+    /// The configuration names or addresses something that cannot be served.
+    pub fn new(config: Config, recorder: Recorder) -> Result<Self, ConfigError> {
+        Ok(Self {
+            ctx: Arc::new(Context::new(config, recorder)?),
+        })
+    }
+
+    /// Live figures.
+    #[must_use]
+    pub fn figures(&self) -> Arc<Figures> {
+        self.ctx.figures.clone()
+    }
+
+    /// What the local socket shares with the listener.
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.ctx
+    }
+
+    /// Serves HTTP/1.1 and HTTP/2 (by prior knowledge) on one port until `shutdown` resolves. Then accepts nothing more,
+    /// lets open calls end within `limits.drain`, and ends the others: they are recorded as `expired`.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+        let graceful = GracefulShutdown::new();
+        let (open, mut all_closed) = mpsc::channel::<()>(1);
+        let places = Arc::new(Semaphore::new(
+            self.ctx.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        let accepting = async {
+            loop {
+                let Ok(place) = places.clone().acquire_owned().await else {
+                    return;
+                };
+                match listener.accept().await {
+                    Ok((stream, _)) => self.connect(stream, &graceful, open.clone(), place),
+                    Err(error) => {
+                        // The descriptor limit, or a connection that was gone before it was taken.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = shutdown => {}
+        }
+        drop(listener);
+        drop(open);
+        let closing = graceful.shutdown();
+        let drained = async {
+            closing.await;
+            // Resolves when the last call's task has dropped its sender.
+            all_closed.recv().await;
+        };
+        if tokio::time::timeout(self.ctx.limits.drain, drained)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        self.ctx.stop();
+        if tokio::time::timeout(LAST_CALLS, all_closed.recv())
+            .await
+            .is_err()
+        {
+            tracing::warn!("calls are still open; the next start closes them as interrupted");
+        }
+    }
+
+    fn connect(
+        &self,
+        stream: TcpStream,
+        graceful: &GracefulShutdown,
+        open: mpsc::Sender<()>,
+        place: OwnedSemaphorePermit,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused");
+        }
+        let ctx = self.ctx.clone();
+        let service = service_fn(move |request| answer(ctx.clone(), request, open.clone()));
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .preserve_header_case(true)
+            .auto_date_header(false)
+            .max_buf_size(READ_BYTES)
+            .max_headers(256);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(256);
+        let connection = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = graceful.watch(connection);
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let _one = Gauge::up(&ctx.figures.connections);
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Answers one request. The call lives in its own task, so that it is recorded to its end even when the connection is gone.
+async fn answer(
+    ctx: Arc<Context>,
+    request: Request<Incoming>,
+    open: mpsc::Sender<()>,
+) -> Result<Response<RelayBody>, Broken> {
+    let started = Instant::now();
+    let looked = matches!(*request.method(), Method::GET | Method::HEAD);
+    if looked && Route::read(request.uri().path()) == Route::Home {
+        return Ok(home());
+    }
+    let (reply, answer) = Reply::channel();
+    tokio::spawn(async move {
+        let _one = Gauge::up(&ctx.figures.open_calls);
+        crate::proxy::handle(ctx.clone(), request, started, reply).await;
+        drop(open);
+    });
+    answer.await.map_err(|_| Broken)
+}
+
+/// What a person sees who opens the gateway's address.
+fn home() -> Response<RelayBody> {
+    const PAGE: &str = "<!doctype html><meta charset=\"utf-8\"><title>Tachograph</title>\
+        <h1>You reached the recorder</h1>\
+        <p>This address is for agents. Point an agent's base URL at it, with a name for the agent:</p>\
+        <pre>ANTHROPIC_BASE_URL=http://THIS-ADDRESS/agent/NAME/anthropic\n\
+        OPENAI_BASE_URL=http://THIS-ADDRESS/agent/NAME/openai/v1\n\
+        GOOGLE_GEMINI_BASE_URL=http://THIS-ADDRESS/agent/NAME/gemini</pre>\
+        <p>Nothing that was recorded can be read here. Use <code>tacho runs</code> on this machine, or the console.</p>\n";
+    let mut response = Response::new(RelayBody::whole(
+        [Bytes::from_static(PAGE.as_bytes())],
+        None,
+    ));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,265 @@
+//! One request to an HTTP upstream, from its head on.
+
+use crate::attempts::{Attempt, Fingerprint};
+use crate::body::Reply;
+use crate::config::Target;
+use crate::context::Context;
+use crate::exchange::{Call, Clock, Facts, Opening, schema};
+use crate::join::join;
+use crate::model::Asked;
+use crate::refusal::Cause;
+use crate::relay::{self, Disconnect, Pace, Plan};
+use crate::request::{self, Unread, Why};
+use crate::route::{Place, Route};
+use event::{Exchange, Kind, Outcome, State};
+use http::Request;
+use http::uri::PathAndQuery;
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Takes a request to its end.
+pub(crate) async fn handle(
+    ctx: Arc<Context>,
+    request: Request<Incoming>,
+    started: Instant,
+    reply: Reply,
+) {
+    let own = request
+        .uri()
+        .path_and_query()
+        .map_or_else(|| "/".to_owned(), |own| own.as_str().to_owned());
+    match Route::read(&own) {
+        Route::Home => refuse(&ctx, &nowhere(), request, started, Cause::BadAddress, reply).await,
+        Route::Mcp(place) => {
+            refuse(
+                &ctx,
+                &place,
+                request,
+                started,
+                Cause::UnknownUpstream,
+                reply,
+            )
+            .await
+        }
+        Route::Upstream(place) => match ctx.upstreams.get(place.name).cloned() {
+            None => {
+                refuse(
+                    &ctx,
+                    &place,
+                    request,
+                    started,
+                    Cause::UnknownUpstream,
+                    reply,
+                )
+                .await
+            }
+            Some(target) => upstream(&ctx, target, &place, request, started, reply).await,
+        },
+    }
+}
+
+const fn nowhere() -> Place<'static> {
+    Place {
+        agent: String::new(),
+        run: None,
+        name: "",
+        rest: "",
+    }
+}
+
+async fn upstream(
+    ctx: &Arc<Context>,
+    target: Arc<Target>,
+    place: &Place<'_>,
+    request: Request<Incoming>,
+    started: Instant,
+    reply: Reply,
+) {
+    let joined = join(target.api, &target.path, place.rest);
+    let Ok(address) = PathAndQuery::try_from(joined) else {
+        return refuse(ctx, place, request, started, Cause::BadAddress, reply).await;
+    };
+    if crate::upgrade::is_upgrade(&request) {
+        return crate::upgrade::handle(ctx, target, place, address, request, started, reply).await;
+    }
+    let received = match request::receive(ctx, request, started).await {
+        Ok(received) => received,
+        Err(unread) => {
+            return not_received(ctx, Some(&target), place, address.as_str(), *unread, reply).await;
+        }
+    };
+    let facts = Facts::read(ctx, place, Some(&target), address.as_str(), &received.parts);
+    let asked = Asked::read(target.api, address.as_str(), &received, &facts.form);
+    let mut draft = facts.draft(ctx, asked.kind);
+    let attempt = attempt(ctx, &facts, &target, address.as_str(), &received);
+    draft.exchange = Some(Exchange {
+        call: None,
+        attempt: Some(attempt.number),
+        retry_of: attempt.retry_of,
+    });
+    let pace = Pace::Auto {
+        streams: asked.streams(),
+    };
+    let (ahead, observer) = asked.assign(ctx, &received, place.run.as_deref(), &mut draft);
+    let plan = Plan {
+        schema: schema(Some(&target), &received.parts),
+        target,
+        address,
+        opening: Opening {
+            draft,
+            ahead,
+            head: facts.head,
+            form: facts.form,
+        },
+        observer: Box::new(observer),
+        pace,
+        on_disconnect: Disconnect::Propagate,
+    };
+    let opened = |seq| ctx.attempts().opened(&attempt, seq, Instant::now());
+    let carried = relay::carry(ctx, plan, received, reply, opened).await;
+    if carried.is_some_and(|carried| carried.state != State::Completed) {
+        ctx.attempts().failed(&attempt, Instant::now());
+    }
+}
+
+fn attempt(
+    ctx: &Context,
+    facts: &Facts,
+    target: &Target,
+    address: &str,
+    received: &request::Received,
+) -> Attempt {
+    let headers = &received.parts.headers;
+    let retries = headers
+        .get("x-stainless-retry-count")
+        .and_then(|value| value.to_str().ok());
+    let keys = Attempt::keys(
+        &ctx.hasher,
+        &Fingerprint {
+            agent: &facts.agent.name,
+            upstream: &target.name,
+            method: received.parts.method.as_str(),
+            path: address,
+            idempotency_key: facts.ids.idempotency_key.as_deref(),
+            retries: retries.and_then(|value| value.parse().ok()).unwrap_or(0),
+            body: &received.body,
+        },
+    );
+    ctx.attempts().look_up(keys, Instant::now())
+}
+
+/// Refuses a request by its head alone: it is recorded as denied and not forwarded.
+pub(crate) async fn refuse(
+    ctx: &Arc<Context>,
+    place: &Place<'_>,
+    request: Request<Incoming>,
+    started: Instant,
+    cause: Cause,
+    reply: Reply,
+) {
+    let (parts, rest) = request.into_parts();
+    let unread = Unread {
+        parts,
+        body: bytes::Bytes::new(),
+        why: Why::Refused(cause),
+        started,
+        rest,
+    };
+    not_received(ctx, None, place, place.rest, unread, reply).await;
+}
+
+/// Records a request that is not forwarded, and says why.
+pub(crate) async fn not_received(
+    ctx: &Arc<Context>,
+    target: Option<&Target>,
+    place: &Place<'_>,
+    address: &str,
+    unread: Unread,
+    reply: Reply,
+) {
+    let Unread {
+        parts,
+        body,
+        why,
+        started,
+        rest,
+    } = unread;
+    let facts = Facts::read(ctx, place, target, address, &parts);
+    let kind = target.map_or(Kind::HttpRequest, |target| {
+        Asked::kind_of(target.api, parts.method.as_str(), address)
+    });
+    let mut draft = facts.draft(ctx, kind);
+    draft.run = place.run.as_ref().map(|id| event::Run {
+        id: id.clone(),
+        by: Some("path".to_owned()),
+        ..Default::default()
+    });
+    let opening = Opening {
+        draft,
+        ahead: Vec::new(),
+        head: facts.head,
+        form: facts.form,
+    };
+    let schema = schema(target, &parts);
+    let clock = Clock::new(started, Instant::now());
+    let call = match Call::open(ctx, opening, &body, None, clock).await {
+        Ok(call) => call,
+        Err(error) => return relay::not_recorded(schema, reply, &error),
+    };
+    let cause = why.cause();
+    let outcome = Outcome {
+        state: if why == Why::Broken {
+            State::ClientAborted
+        } else {
+            State::Denied
+        },
+        error: Some(
+            if why == Why::Broken {
+                "request_incomplete"
+            } else {
+                cause.as_str()
+            }
+            .to_owned(),
+        ),
+        reason: None,
+    };
+    let mut draft = call.closing();
+    if let Err(error) = call.close(&mut draft, outcome).await {
+        return relay::not_recorded(schema, reply, &error);
+    }
+    // An agent that has gone away needs no answer.
+    reply
+        .whole(schema.refuse(cause, &message(ctx, place, why)))
+        .ok();
+    if why != Why::Broken {
+        request::drain(rest).await;
+    }
+}
+
+fn message(ctx: &Context, place: &Place<'_>, why: Why) -> String {
+    match why {
+        Why::TooLarge { declared } => {
+            let declared = declared
+                .map(|len| format!(" of {len} bytes"))
+                .unwrap_or_default();
+            format!(
+                "the request body{declared} is over the recorder's limit of {} bytes; raise limits.request_body",
+                ctx.limits.request_body
+            )
+        }
+        Why::Refused(Cause::UnknownUpstream) => {
+            let names: Vec<&str> = ctx.upstreams.keys().map(String::as_str).collect();
+            let shown = crate::redact::cut(place.name, 64);
+            format!(
+                "no upstream is called `{shown}`; configured are {}. Use /agent/NAME/UPSTREAM/... or /UPSTREAM/...",
+                names.join(", ")
+            )
+        }
+        Why::Refused(_) => {
+            "this address leads nowhere; use /agent/NAME/UPSTREAM/... or /UPSTREAM/...".to_owned()
+        }
+        Why::Broken => "the request did not arrive whole".to_owned(),
+        Why::Silent => "the request did not arrive in time".to_owned(),
+    }
+}

@@ -1,0 +1,650 @@
+//! Relaying an answer: each byte recorded, then released, under one of three rules.
+//!
+//! - A stream's chunk is queued to the recorder and released at once; it is durable within [`LAG`] of that, or the next
+//!   one waits.
+//! - In strict mode a chunk is released when it is durable.
+//! - Any other answer is gathered while it comes without a pause, and released when durable. One that comes at once costs
+//!   one durable append: head, body and terminal event together.
+//!
+//! Under each of them the end of the body is released only after the terminal event is durable.
+
+use crate::body::{Gone, Outlet, RelayBody, Reply};
+use crate::exchange::{self, Call, Form, Noted, put_trailers};
+use crate::forward::strip_answer;
+use crate::relay::{Carried, Disconnect, Observer, Pace, Verdict};
+use bytes::Bytes;
+use event::{BodyRef, Draft, Gap, Outcome, Role, State};
+use evidence::{BodyWriter, Error, Pending};
+use http::{HeaderMap, Response, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, Incoming};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// How long a released byte may be in memory only.
+const LAG: Duration = Duration::from_millis(50);
+
+/// How many released bytes may be in memory only.
+const LAG_BYTES: u64 = 256 * 1024;
+
+/// How many received bytes wait for their release before reading stops.
+const HELD_BYTES: usize = 256 * 1024;
+
+/// How long a pause in an answer that is not a stream must be to be worth a durable append of its own.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long the head of a stream waits for its first chunk before it is made durable by itself.
+const HEAD_PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    Stream,
+    Strict,
+    Gather,
+}
+
+/// How relaying ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Broken(&'static str),
+    Gone,
+    Idle,
+    Stopped,
+    Unrecorded,
+}
+
+enum Step {
+    Flushed(Result<evidence::Appended, Error>),
+    Released(usize),
+    Frame(Option<Result<Frame<Bytes>, hyper::Error>>),
+    Gone,
+    Idle,
+    Pause,
+    Stopped,
+}
+
+/// A durable write under way: what it covers when it is done.
+struct Flush {
+    pending: Pending,
+    upto: u64,
+}
+
+/// One answer on its way.
+pub(crate) struct Pump {
+    call: Call,
+    observer: Box<dyn Observer>,
+    rule: Rule,
+    on_disconnect: Disconnect,
+    gone: bool,
+    stopping: crate::context::Stopping,
+
+    upstream: Option<Incoming>,
+    status: u16,
+    form: Form,
+    last_byte: tokio::time::Instant,
+    noted: Vec<Noted>,
+
+    /// The head for the agent, until it is released.
+    head: Option<Response<()>>,
+    declared: Option<u64>,
+    reply: Option<Reply>,
+    outlet: Option<Outlet>,
+
+    /// The head for the record, until it is recorded.
+    head_text: Vec<u8>,
+    head_ref: Option<BodyRef>,
+    head_released: Option<Instant>,
+    head_durable: bool,
+
+    writer: Option<BodyWriter>,
+    /// Body bytes by how far they have come.
+    received: u64,
+    flushed: u64,
+    durable: u64,
+    released: u64,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    trailers: Option<HeaderMap>,
+    /// Released bytes that are not durable yet: up to which byte, since when.
+    lag: VecDeque<(u64, Instant)>,
+    flush: Option<Flush>,
+    pause: Option<tokio::time::Instant>,
+    hurry: bool,
+}
+
+impl Pump {
+    pub(crate) fn new(
+        call: Call,
+        mut observer: Box<dyn Observer>,
+        pace: Pace,
+        on_disconnect: Disconnect,
+        reply: Reply,
+        response: Response<Incoming>,
+    ) -> Self {
+        let (mut parts, upstream) = response.into_parts();
+        observer.head(&parts);
+        let rule = rule(
+            pace,
+            call.ctx.strict,
+            &parts.headers,
+            upstream.size_hint().exact(),
+        );
+        let head_text = exchange::answer_head(&call.ctx, &parts);
+        let form = Form::of(&parts.headers);
+        let status = parts.status.as_u16();
+        strip_answer(&mut parts.headers, false);
+        parts.version = Version::HTTP_11;
+        let now = tokio::time::Instant::now();
+        Self {
+            stopping: call.ctx.stopping(),
+            observer,
+            rule,
+            on_disconnect,
+            gone: false,
+            declared: upstream.size_hint().exact(),
+            upstream: Some(upstream),
+            status,
+            form,
+            last_byte: now,
+            noted: Vec::new(),
+            head: Some(Response::from_parts(parts, ())),
+            reply: Some(reply),
+            outlet: None,
+            head_text,
+            head_ref: None,
+            head_released: None,
+            head_durable: false,
+            writer: None,
+            received: 0,
+            flushed: 0,
+            durable: 0,
+            released: 0,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            trailers: None,
+            lag: VecDeque::new(),
+            flush: None,
+            pause: Some(
+                now + if rule == Rule::Stream {
+                    HEAD_PAUSE
+                } else {
+                    PAUSE
+                },
+            ),
+            hurry: rule == Rule::Strict,
+            call,
+        }
+    }
+
+    /// Relays to the end and closes the call.
+    pub(crate) async fn run(mut self) -> Carried {
+        let end = loop {
+            match self.advance().await {
+                Ok(None) => {}
+                Ok(Some(end)) => break end,
+                Err(error) => {
+                    tracing::warn!(call = self.call.seq, %error, "an answer is broken off: it cannot be recorded");
+                    break End::Unrecorded;
+                }
+            }
+        };
+        self.conclude(end).await
+    }
+
+    /// One step: whatever comes first.
+    async fn advance(&mut self) -> Result<Option<End>, Error> {
+        if self
+            .upstream
+            .as_ref()
+            .is_none_or(hyper::body::Body::is_end_stream)
+        {
+            return Ok(Some(End::Whole));
+        }
+        self.start_flush().await?;
+        if self.release_head().is_err() && self.leave() {
+            return Ok(Some(End::Gone));
+        }
+        let releasable = self.releasable();
+        let readable = self.held_bytes < HELD_BYTES;
+        let idle_at = self.last_byte + self.call.ctx.limits.idle_timeout;
+        let step = tokio::select! {
+            biased;
+            done = flushed(&mut self.flush), if self.flush.is_some() => Step::Flushed(done),
+            room = room(self.outlet.as_ref()), if releasable => match room {
+                Ok(room) => {
+                    let data = self.held.pop_front().unwrap_or_default();
+                    let len = data.len();
+                    room.data(data);
+                    Step::Released(len)
+                }
+                Err(Gone) => Step::Gone,
+            },
+            frame = frame(&mut self.upstream), if readable => Step::Frame(frame),
+            () = gone(&mut self.reply, self.outlet.as_ref()), if !self.gone => Step::Gone,
+            () = tokio::time::sleep_until(idle_at), if readable => Step::Idle,
+            () = until(self.pause), if self.pause.is_some() => Step::Pause,
+            () = self.stopping.now() => Step::Stopped,
+        };
+        self.take(step).await
+    }
+
+    async fn take(&mut self, step: Step) -> Result<Option<End>, Error> {
+        match step {
+            Step::Flushed(done) => {
+                done?;
+                if let Some(flush) = self.flush.take() {
+                    self.durable = flush.upto;
+                    self.head_durable = true;
+                    while self
+                        .lag
+                        .front()
+                        .is_some_and(|(upto, _)| *upto <= self.durable)
+                    {
+                        self.lag.pop_front();
+                    }
+                }
+            }
+            Step::Released(len) => self.note_release(len),
+            Step::Frame(None) => return Ok(Some(End::Whole)),
+            Step::Frame(Some(Err(error))) => return Ok(Some(End::Broken(broken(&error)))),
+            Step::Frame(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => self.receive(data).await?,
+                Err(frame) => self.trailers = frame.into_trailers().ok().or(self.trailers.take()),
+            },
+            Step::Gone => return Ok(self.leave().then_some(End::Gone)),
+            Step::Idle => return Ok(Some(End::Idle)),
+            Step::Pause => {
+                self.pause = None;
+                self.hurry = true;
+            }
+            Step::Stopped => return Ok(Some(End::Stopped)),
+        }
+        Ok(None)
+    }
+
+    /// The agent has gone away. Returns whether that ends the call.
+    fn leave(&mut self) -> bool {
+        self.gone = true;
+        self.reply = None;
+        self.outlet = None;
+        self.held.clear();
+        self.held_bytes = 0;
+        self.on_disconnect == Disconnect::Propagate
+    }
+
+    /// Records a chunk and holds it for its release.
+    async fn receive(&mut self, data: Bytes) -> Result<(), Error> {
+        let len = data.len() as u64;
+        self.last_byte = tokio::time::Instant::now();
+        self.call.clock.chunks += 1;
+        self.call.ctx.figures.response_bytes.fetch_add(len, Relaxed);
+        self.observer.chunk(&data, &mut self.noted);
+        for noted in self.noted.drain(..) {
+            noted.submit(&self.call.ctx).await?;
+        }
+        self.record(&data).await?;
+        self.received += len;
+        if !self.gone {
+            self.held_bytes += data.len();
+            self.held.push_back(data);
+        }
+        match self.rule {
+            Rule::Stream | Rule::Strict => self.hurry = true,
+            Rule::Gather if self.held_bytes >= HELD_BYTES / 2 => self.hurry = true,
+            Rule::Gather => self.pause = self.pause.or(Some(self.last_byte + PAUSE)),
+        }
+        Ok(())
+    }
+
+    /// Records a chunk, up to the bound.
+    async fn record(&mut self, data: &Bytes) -> Result<(), Error> {
+        let ctx = &self.call.ctx;
+        let room = ctx.limits.response_body.saturating_sub(self.received);
+        let kept = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
+        let Some(kept) = data.get(..kept).filter(|kept| !kept.is_empty()) else {
+            return Ok(());
+        };
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let mut writer = ctx.recorder.body()?;
+                writer.attach(self.call.seq, Role::Response);
+                self.writer.insert(writer)
+            }
+        };
+        writer.write(kept).await
+    }
+
+    /// Starts making durable what is not, where it is time and nothing is under way.
+    async fn start_flush(&mut self) -> Result<(), Error> {
+        let all = self.received == self.flushed && self.head_text.is_empty();
+        if self.flush.is_some() || !self.hurry || all {
+            return Ok(());
+        }
+        self.hurry = false;
+        self.pause = None;
+        let head = self.record_head(true).await?;
+        let pending = match &mut self.writer {
+            Some(writer) => Some(writer.flush().await?),
+            None => head,
+        };
+        self.flushed = self.received;
+        self.flush = pending.map(|pending| Flush {
+            pending,
+            upto: self.received,
+        });
+        Ok(())
+    }
+
+    /// Records the head once. With `flush`, what resolves when it is durable.
+    async fn record_head(&mut self, flush: bool) -> Result<Option<Pending>, Error> {
+        if self.head_text.is_empty() {
+            return Ok(None);
+        }
+        let mut writer = self.call.ctx.recorder.body()?;
+        writer.attach(self.call.seq, Role::ResponseHead);
+        writer.write(&self.head_text).await?;
+        let pending = if flush {
+            Some(writer.flush().await?)
+        } else {
+            None
+        };
+        self.head_ref = Some(writer.finish(Role::ResponseHead, None, None).await?);
+        self.head_text = Vec::new();
+        Ok(pending)
+    }
+
+    /// Releases the head when its rule allows it.
+    fn release_head(&mut self) -> Result<(), Gone> {
+        if self.rule != Rule::Stream && !self.head_durable {
+            return Ok(());
+        }
+        let (Some(reply), Some(head)) = (self.reply.take(), self.head.take()) else {
+            return Ok(());
+        };
+        self.outlet = Some(reply.head(head, self.declared)?);
+        self.head_released = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Whether the first held chunk may be released now.
+    fn releasable(&self) -> bool {
+        let (Some(_), Some(next)) = (&self.outlet, self.held.front()) else {
+            return false;
+        };
+        let upto = self.released + next.len() as u64;
+        if self.rule != Rule::Stream {
+            return self.durable >= upto;
+        }
+        let head_since = self.head_released.filter(|_| !self.head_durable);
+        let since = head_since.or_else(|| self.lag.front().map(|(_, since)| *since));
+        let late = since.is_some_and(|since| since.elapsed() >= LAG);
+        let many = self.released > self.durable && upto - self.durable > LAG_BYTES;
+        !late && !many
+    }
+
+    fn note_release(&mut self, len: usize) {
+        let now = Instant::now();
+        self.call.clock.released.get_or_insert(now);
+        self.released += len as u64;
+        self.held_bytes -= len;
+        if self.released > self.durable {
+            self.lag.push_back((self.released, now));
+        }
+    }
+
+    /// Closes the call and then releases what is left, with the end it had.
+    async fn conclude(mut self, end: End) -> Carried {
+        // A connection in mid-answer is of no use any more; its end tells the upstream.
+        self.upstream = None;
+        let whole = end == End::Whole;
+        let mut draft = self.call.closing();
+        if let Some(http) = &mut draft.http {
+            http.status = Some(self.status);
+        }
+        let verdict = self
+            .observer
+            .finish(&self.call, whole, &mut draft, &mut self.noted);
+        let end = if self.gone { End::Gone } else { end };
+        let outcome = outcome(end, self.status, self.received, verdict);
+        let carried = Carried {
+            seq: self.call.seq,
+            state: outcome.state,
+        };
+        self.record_rest(&mut draft).await;
+        if self.call.clock.released.is_none() && !self.gone && self.received > 0 {
+            self.call.clock.released = Some(Instant::now());
+        }
+        if self.call.close(&mut draft, outcome).await.is_err() || end == End::Unrecorded {
+            return carried;
+        }
+        tokio::select! {
+            () = deliver(self.reply, self.outlet, self.head, self.held, self.trailers, self.declared, whole) => {}
+            () = self.stopping.now() => {}
+        }
+        carried
+    }
+
+    /// Records what is not yet: head, body, trailers, gaps. Where that fails the terminal event says so, in a gap.
+    async fn record_rest(&mut self, draft: &mut Draft) {
+        if let Err(error) = self.try_record_rest(draft).await {
+            tracing::warn!(call = self.call.seq, %error, "an answer could not be recorded in full");
+            let gap = Gap {
+                of: "response".to_owned(),
+                cause: if matches!(error, Error::Full(_)) {
+                    "disk-full"
+                } else {
+                    "not-recorded"
+                }
+                .to_owned(),
+                count: self.received,
+                unit: "bytes".to_owned(),
+                ..Gap::default()
+            };
+            draft.gap = Some(gap);
+        }
+    }
+
+    async fn try_record_rest(&mut self, draft: &mut Draft) -> Result<(), Error> {
+        self.record_head(false).await?;
+        draft.bodies.extend(self.head_ref.take());
+        for noted in self.noted.drain(..) {
+            noted.submit(&self.call.ctx).await?;
+        }
+        let ctx = self.call.ctx.clone();
+        let left_out = self.received.saturating_sub(ctx.limits.response_body);
+        if let Some(writer) = self.writer.take() {
+            let Form { media, encoding } = std::mem::take(&mut self.form);
+            let mut body = writer.finish(Role::Response, media, encoding).await?;
+            body.truncated = left_out;
+            draft.bodies.push(body);
+        }
+        if let Some(trailers) = &self.trailers {
+            draft.bodies.push(put_trailers(&ctx, trailers).await?);
+        }
+        if left_out > 0 {
+            let mut gap = self.call.gap(Gap {
+                of: "response".to_owned(),
+                cause: "truncated".to_owned(),
+                count: left_out,
+                unit: "bytes".to_owned(),
+                from: Some(self.received - left_out),
+                to: Some(self.received.saturating_sub(1)),
+            });
+            exchange::submit(&ctx, &mut gap).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which rule an answer is released under.
+fn rule(pace: Pace, strict: bool, headers: &HeaderMap, declared: Option<u64>) -> Rule {
+    let streams = match pace {
+        Pace::Strict => return Rule::Strict,
+        Pace::Auto { streams } => streams,
+    };
+    let media = headers
+        .get(http::header::CONTENT_TYPE)
+        .map_or(&b""[..], http::HeaderValue::as_bytes);
+    let media = media
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+        .to_ascii_lowercase();
+    let is_json = media == b"application/json" || media.ends_with(b"+json");
+    let is_stream = matches!(
+        media.as_slice(),
+        b"text/event-stream"
+            | b"application/x-ndjson"
+            | b"application/jsonl"
+            | b"application/vnd.amazon.eventstream"
+    );
+    if !(is_stream || streams || (declared.is_none() && !is_json)) {
+        Rule::Gather
+    } else if strict {
+        Rule::Strict
+    } else {
+        Rule::Stream
+    }
+}
+
+fn outcome(end: End, status: u16, received: u64, verdict: Verdict) -> Outcome {
+    let new = |state, error: Option<String>, reason: Option<&str>| Outcome {
+        state,
+        error,
+        reason: reason.map(str::to_owned),
+    };
+    let named = |name: &str| Some(name.to_owned());
+    match end {
+        End::Gone => new(State::ClientAborted, None, None),
+        End::Idle => new(
+            State::Expired,
+            named("idle_timeout"),
+            Some("the upstream was silent in mid-answer"),
+        ),
+        End::Stopped => new(
+            State::Expired,
+            named("shutdown"),
+            Some("the recorder stopped"),
+        ),
+        End::Unrecorded => new(
+            State::StreamError,
+            named("not_recorded"),
+            Some("the recorder had no room for the answer"),
+        ),
+        End::Broken(what) if received == 0 => {
+            new(State::UpstreamError, named(what), Some("no body arrived"))
+        }
+        End::Broken(what) => new(
+            State::StreamError,
+            verdict.stream_error.or_else(|| named(what)),
+            None,
+        ),
+        End::Whole if status >= 400 => new(
+            State::UpstreamError,
+            verdict.error.or_else(|| Some(format!("http_{status}"))),
+            None,
+        ),
+        End::Whole if verdict.stream_error.is_some() => {
+            new(State::StreamError, verdict.stream_error, None)
+        }
+        End::Whole if verdict.cut_short => new(
+            State::StreamError,
+            named("no_terminal_event"),
+            Some("the stream ended without the event that ends it"),
+        ),
+        End::Whole => new(State::Completed, None, None),
+    }
+}
+
+/// The recorder's own word for how a body broke.
+fn broken(error: &hyper::Error) -> &'static str {
+    if error.is_incomplete_message() {
+        "incomplete_body"
+    } else if error.is_parse() {
+        "malformed_body"
+    } else {
+        "broken_body"
+    }
+}
+
+/// Releases what was held back until the terminal event was durable.
+async fn deliver(
+    reply: Option<Reply>,
+    outlet: Option<Outlet>,
+    head: Option<Response<()>>,
+    held: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    declared: Option<u64>,
+    whole: bool,
+) {
+    let outlet = match (reply, head, outlet) {
+        (Some(reply), Some(head), _) if whole => {
+            // The call is closed: that nobody is there any more changes nothing.
+            reply
+                .whole(head.map(|()| RelayBody::whole(held, trailers)))
+                .ok();
+            return;
+        }
+        (Some(reply), Some(head), _) => reply.head(head, declared).ok(),
+        (_, _, outlet) => outlet,
+    };
+    let Some(outlet) = outlet else { return };
+    for data in held {
+        if outlet.data(data).await.is_err() {
+            return;
+        }
+    }
+    if !whole {
+        return;
+    }
+    if let Some(trailers) = trailers
+        && outlet.trailers(trailers).await.is_err()
+    {
+        return;
+    }
+    outlet.end().await.ok();
+}
+
+async fn flushed(flush: &mut Option<Flush>) -> Result<evidence::Appended, Error> {
+    match flush {
+        Some(flush) => (&mut flush.pending).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn room(outlet: Option<&Outlet>) -> Result<crate::body::Room<'_>, Gone> {
+    match outlet {
+        Some(outlet) => outlet.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn frame(upstream: &mut Option<Incoming>) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    match upstream {
+        Some(upstream) => upstream.frame().await,
+        None => None,
+    }
+}
+
+async fn gone(reply: &mut Option<Reply>, outlet: Option<&Outlet>) {
+    match (reply, outlet) {
+        (Some(reply), _) => reply.gone().await,
+        (None, Some(outlet)) => outlet.gone().await,
+        (None, None) => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

@@ -1,0 +1,335 @@
+//! Carrying one call through: recorded, forwarded, answered, closed.
+//!
+//! What a call means is told by its [`Observer`], which looks at copies and never changes what is relayed.
+
+use crate::body::Reply;
+use crate::config::Target;
+use crate::context::Context;
+use crate::exchange::{Call, Clock, Noted, Opening};
+use crate::forward::{self, HeldBody};
+use crate::pump::Pump;
+use crate::refusal::{Cause, Schema};
+use crate::request::Received;
+use bytes::Bytes;
+use event::{Draft, Outcome, State};
+use http::Response;
+use http::uri::PathAndQuery;
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Looks at an answer as it passes and fills in the terminal event.
+pub(crate) trait Observer: Send {
+    /// The answer's head, before any chunk.
+    fn head(&mut self, parts: &http::response::Parts);
+
+    /// The next bytes of the body. What goes into `out` is queued before the chunk is.
+    fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>);
+
+    /// The end, also of a call that got no answer. `whole`: the upstream delivered the whole answer. What goes into
+    /// `out` is queued before the terminal event `draft`.
+    fn finish(
+        &mut self,
+        call: &Call,
+        whole: bool,
+        draft: &mut Draft,
+        out: &mut Vec<Noted>,
+    ) -> Verdict;
+}
+
+/// What an observer makes of an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Error type of an error answer.
+    pub(crate) error: Option<String>,
+    /// Error type that came after a status of success.
+    pub(crate) stream_error: Option<String>,
+    /// A stream that ended without the event that ends it.
+    pub(crate) cut_short: bool,
+}
+
+/// When bytes are released to the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As the answer's head says: a stream at once, anything else when durable. `streams`: the request asked for a stream.
+    Auto {
+        /// The request asked for a stream.
+        streams: bool,
+    },
+    /// Each chunk when it is durable.
+    Strict,
+}
+
+/// What it means that the agent goes away before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disconnect {
+    /// The call is given up; the upstream sees it.
+    Propagate,
+    /// The answer is read to its end for the record.
+    Drain,
+}
+
+/// All that is needed to carry a call through.
+pub(crate) struct Plan {
+    /// Where it goes.
+    pub(crate) target: Arc<Target>,
+    /// Path and query to ask for.
+    pub(crate) address: PathAndQuery,
+    /// What is recorded of the request.
+    pub(crate) opening: Opening,
+    /// Who looks at the answer.
+    pub(crate) observer: Box<dyn Observer>,
+    /// When bytes are released.
+    pub(crate) pace: Pace,
+    /// What a disconnect means.
+    pub(crate) on_disconnect: Disconnect,
+    /// The client's error schema.
+    pub(crate) schema: Schema,
+}
+
+/// How a call that was carried ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// `seq` of its request event.
+    pub(crate) seq: u64,
+    /// Its terminal state.
+    pub(crate) state: State,
+}
+
+/// Carries a call: its request event durable, then forwarded, then the answer relayed and the call closed. `opened` hears
+/// the `seq` of the request event before anything is forwarded. `None`: it could not be recorded and was refused.
+pub(crate) async fn carry(
+    ctx: &Arc<Context>,
+    plan: Plan,
+    received: Received,
+    mut reply: Reply,
+    opened: impl FnOnce(u64) + Send,
+) -> Option<Carried> {
+    let Plan {
+        target,
+        address,
+        opening,
+        mut observer,
+        pace,
+        on_disconnect,
+        schema,
+    } = plan;
+    let Received {
+        parts,
+        body,
+        trailers,
+        room,
+        started,
+        received,
+    } = received;
+    let clock = Clock::new(started, received);
+    let mut call = match Call::open(ctx, opening, &body, trailers.as_ref(), clock).await {
+        Ok(call) => call,
+        Err(error) => {
+            not_recorded(schema, reply, &error);
+            return None;
+        }
+    };
+    opened(call.seq);
+    if on_disconnect == Disconnect::Propagate && reply.is_gone() {
+        return Some(unanswered(call, observer.as_mut(), Unanswered::Gone, schema, None).await);
+    }
+    let held = HeldBody::new(body, trailers, room);
+    let request = match forward::outgoing(&target, address, &parts, held, false) {
+        Ok(request) => request,
+        Err(_) => {
+            return Some(
+                unanswered(
+                    call,
+                    observer.as_mut(),
+                    Unanswered::Address,
+                    schema,
+                    Some(reply),
+                )
+                .await,
+            );
+        }
+    };
+    call.clock.forwarded = Some(Instant::now());
+    let answer = ctx.client.send(parts.version, request);
+    match answered(&mut call, &target, answer, &mut reply, on_disconnect).await {
+        Ok(response) => Some(
+            Pump::new(call, observer, pace, on_disconnect, reply, response)
+                .run()
+                .await,
+        ),
+        Err(why) => {
+            let reply = Some(reply).filter(|_| why != Unanswered::Gone);
+            Some(unanswered(call, observer.as_mut(), why, schema, reply).await)
+        }
+    }
+}
+
+/// Refuses a call that could not be recorded.
+pub(crate) fn not_recorded(schema: Schema, reply: Reply, error: &evidence::Error) {
+    let message = match error {
+        evidence::Error::Full(_) => {
+            "the recorder has no room to record this call, so it was not forwarded; retry later"
+        }
+        _ => {
+            "the recorder is stopping and could not record this call, so it was not forwarded; retry later"
+        }
+    };
+    // An agent that has gone away needs no answer.
+    reply.whole(schema.refuse(Cause::NotRecorded, message)).ok();
+}
+
+/// Why there is no answer to relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The agent went away.
+    Gone,
+    /// The address cannot be asked for.
+    Address,
+    /// No connection: what the operating system, or TLS, said.
+    Connect(&'static str),
+    /// The connection broke, or what came is not HTTP.
+    Broken(&'static str),
+    /// No head within the bound.
+    Late,
+    /// The recorder stops.
+    Stopping,
+}
+
+impl Unanswered {
+    fn outcome(self) -> Outcome {
+        let (state, error, reason) = match self {
+            Self::Gone => (State::ClientAborted, None, None),
+            Self::Address => (
+                State::Denied,
+                Some(Cause::BadRequest.as_str()),
+                Some("the address cannot be forwarded"),
+            ),
+            Self::Connect(what) => (State::UpstreamError, Some("connect_failed"), Some(what)),
+            Self::Broken(what) => (State::UpstreamError, Some(what), None),
+            Self::Late => (State::Expired, Some("head_timeout"), None),
+            Self::Stopping => (
+                State::Expired,
+                Some("shutdown"),
+                Some("the recorder stopped"),
+            ),
+        };
+        Outcome {
+            state,
+            error: error.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    fn refusal(self, schema: Schema) -> Response<crate::body::RelayBody> {
+        match self {
+            Self::Gone | Self::Address => {
+                schema.refuse(Cause::BadRequest, "this address cannot be forwarded")
+            }
+            Self::Connect(what) => schema.refuse(
+                Cause::UpstreamUnreachable,
+                &format!("the recorder could not reach the upstream: {what}"),
+            ),
+            Self::Broken(_) => schema.refuse(
+                Cause::UpstreamUnreachable,
+                "the upstream broke the connection before it answered",
+            ),
+            Self::Late => schema.refuse(
+                Cause::UpstreamTimeout,
+                "the upstream did not answer in time",
+            ),
+            Self::Stopping => schema.refuse(Cause::NotRecorded, "the recorder is stopping"),
+        }
+    }
+}
+
+/// Closes a call that got no answer, then tells the agent so.
+pub(crate) async fn unanswered(
+    call: Call,
+    observer: &mut dyn Observer,
+    why: Unanswered,
+    schema: Schema,
+    reply: Option<Reply>,
+) -> Carried {
+    let mut draft = call.closing();
+    let mut noted = Vec::new();
+    observer.finish(&call, false, &mut draft, &mut noted);
+    let outcome = why.outcome();
+    let carried = Carried {
+        seq: call.seq,
+        state: outcome.state,
+    };
+    for noted in noted {
+        if let Err(error) = noted.submit(&call.ctx).await {
+            tracing::warn!(call = call.seq, %error, "an event beside a call could not be recorded");
+        }
+    }
+    let closed = call.close(&mut draft, outcome).await;
+    if let (Ok(()), Some(reply)) = (closed, reply) {
+        // An agent that has gone away needs no answer.
+        reply.whole(why.refusal(schema)).ok();
+    }
+    carried
+}
+
+/// Waits for the answer's head.
+pub(crate) async fn answered(
+    call: &mut Call,
+    target: &Target,
+    answer: hyper_util::client::legacy::ResponseFuture,
+    reply: &mut Reply,
+    on_disconnect: Disconnect,
+) -> Result<Response<Incoming>, Unanswered> {
+    let ctx = call.ctx.clone();
+    let mut stopping = ctx.stopping();
+    let result = tokio::select! {
+        biased;
+        answer = answer => answer.map_err(|error| broken(&error)),
+        () = reply.gone(), if on_disconnect == Disconnect::Propagate => Err(Unanswered::Gone),
+        () = tokio::time::sleep(ctx.limits.head_timeout) => Err(Unanswered::Late),
+        () = stopping.now() => Err(Unanswered::Stopping),
+    };
+    let now = Instant::now();
+    match &result {
+        Ok(_) => {
+            let forwarded = call.clock.forwarded.unwrap_or(now);
+            let us = u64::try_from(now.duration_since(forwarded).as_micros()).unwrap_or(u64::MAX);
+            ctx.figures.answered(&target.label, us);
+            call.clock.answered = Some(now);
+        }
+        Err(_) => ctx.figures.unanswered(&target.label),
+    }
+    result
+}
+
+/// The recorder's own words for what broke: nothing from the wire gets into an event this way.
+fn broken(error: &hyper_util::client::legacy::Error) -> Unanswered {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    let (mut io, mut http) = (None, None);
+    while let Some(cause) = source {
+        io = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind)
+            .or(io);
+        http = cause.downcast_ref::<hyper::Error>().or(http);
+        source = cause.source();
+    }
+    if error.is_connect() {
+        return Unanswered::Connect(match io {
+            Some(std::io::ErrorKind::ConnectionRefused) => "connection refused",
+            Some(std::io::ErrorKind::TimedOut) => "no connection in time",
+            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => {
+                "no route"
+            }
+            Some(std::io::ErrorKind::InvalidData) => {
+                "TLS failed: its certificate or its protocol is not acceptable"
+            }
+            _ => "no connection: name not resolved, or TLS failed",
+        });
+    }
+    match http {
+        Some(error) if error.is_parse() => Unanswered::Broken("malformed_answer"),
+        Some(error) if error.is_incomplete_message() => Unanswered::Broken("closed_before_answer"),
+        _ => Unanswered::Broken("broken_before_answer"),
+    }
+}
