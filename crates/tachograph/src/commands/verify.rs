@@ -2,13 +2,14 @@
 //! proves, what it found, and what it does not prove.
 
 use crate::commands::Context;
+use crate::describe::counted;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{BAD, DIM, GOOD, HEAD, Out, PLAIN, WARN};
 use crate::record;
 use crate::summary::grouped;
 use evidence::Error;
-use evidence::verify::{Progress, Report};
+use evidence::verify::{Fault, Progress, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -134,6 +135,14 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         )?,
         None => row("checkpoint", "none: nothing is signed yet")?,
     }
+    row("key", &report.verifier_key)?;
+    if !report.open_calls.is_empty() {
+        let calls = counted(report.open_calls.len() as u64, "call");
+        row(
+            "open",
+            &format!("{calls} have not ended; a running recorder has such"),
+        )?;
+    }
     if report.unsigned_tail > 0 {
         row(
             "tail",
@@ -175,15 +184,9 @@ fn faults(report: &Report, out: &mut Out) -> Result<(), Failure> {
         return Ok(());
     };
     out.end()?;
-    let place = |fault: &evidence::verify::Fault| {
-        let event = fault.seq.map(|seq| format!("event {seq}"));
-        let file = fault.file.as_ref().map(|file| format!("file {file}"));
-        let places: Vec<String> = event.into_iter().chain(file).collect();
-        if places.is_empty() {
-            "the log".to_owned()
-        } else {
-            places.join(", ")
-        }
+    let place = |fault: &Fault| match fault.seq {
+        Some(seq) => format!("event {seq}"),
+        None => "the log".to_owned(),
     };
     out.line(&[(BAD, "first bad record: "), (HEAD, &place(first))])?;
     out.line(&[(PLAIN, &format!("  {}: {}", first.what, first.detail))])?;
@@ -193,7 +196,7 @@ fn faults(report: &Report, out: &mut Out) -> Result<(), Failure> {
             &format!("  {}: {}: {}", place(fault), fault.what, fault.detail),
         )])?;
     }
-    let more = report.faults.len().saturating_sub(LISTED);
+    let more = report.fault_count.saturating_sub(LISTED as u64);
     if more > 0 {
         out.line(&[(DIM, &format!("  and {more} more: tacho verify --json"))])?;
     }
