@@ -9,16 +9,24 @@
 //!
 //! Never touches I/O, a clock or randomness.
 
+mod answer;
+mod anthropic;
+mod chat;
+mod conversation;
+mod converse;
 pub mod encoding;
 pub mod eventstream;
 mod fingerprint;
+mod gemini;
 pub mod json;
 pub mod jsonrpc;
 pub mod limits;
 pub mod mcp;
 mod operation;
+mod parts;
 mod request;
 mod response;
+mod responses;
 pub mod sse;
 mod text;
 mod view;

@@ -8,7 +8,6 @@ use crate::jsonrpc::{self, Id, Message};
 use crate::limits::ENTRIES;
 use crate::text;
 use crate::view::Fingerprint;
-use std::borrow::Cow;
 
 /// The revisions that are known, oldest first.
 pub const REVISIONS: &[&str] = &[
@@ -157,12 +156,12 @@ pub fn view<'a>(message: &Message<'a>) -> View<'a> {
     view
 }
 
-fn read_call<'a>(view: &mut View<'a>, method: &Cow<'a, str>, params: Option<Json<'a>>) {
+fn read_call<'a>(view: &mut View<'a>, method: &str, params: Option<Json<'a>>) {
     view.method = Some(text::name(method));
     let Some(params) = params else { return };
     for (key, value) in params.fields() {
         match &*key {
-            "name" if matches!(&**method, "tools/call" | "prompts/get") => {
+            "name" if matches!(method, "tools/call" | "prompts/get") => {
                 view.target = name(value)
             }
             "uri"

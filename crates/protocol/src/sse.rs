@@ -109,7 +109,11 @@ impl Reader {
             self.after_cr = tail.first() == Some(&b'\r');
             bytes = tail.get(1..).unwrap_or_default();
             if self.line.is_empty() && !self.oversize {
-                self.take_line(head, sink);
+                if head.len().saturating_add(self.data.len()) > self.limit {
+                    self.drop_event();
+                } else {
+                    self.take_line(head, sink);
+                }
             } else {
                 self.extend_line(head);
                 let line = std::mem::take(&mut self.line);

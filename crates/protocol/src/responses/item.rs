@@ -1,0 +1,192 @@
+//! Items: what both the input and the output of the Responses API are made of.
+
+use crate::json::{Json, Kind};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use std::borrow::Cow;
+
+/// Whose item it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Side<'a> {
+    /// A message with a role of its own.
+    Message(Cow<'a, str>),
+    /// The model's: reasoning, calls.
+    Model,
+    /// What the agent answers to calls.
+    Tool,
+    /// Neither: it points at something that is not on the wire.
+    Reference,
+}
+
+pub(super) fn kind(item: Json<'_>) -> Cow<'_, str> {
+    item.get_str("type").unwrap_or(Cow::Borrowed("message"))
+}
+
+pub(super) fn side<'a>(item: Json<'a>, kind: &str) -> Side<'a> {
+    match kind {
+        "message" => Side::Message(item.get_str("role").unwrap_or(Cow::Borrowed("user"))),
+        "item_reference" => Side::Reference,
+        "mcp_approval_response" => Side::Tool,
+        "tool_search_output" if is_server(item) => Side::Model,
+        _ if kind.ends_with("_output") => Side::Tool,
+        _ => Side::Model,
+    }
+}
+
+fn is_server(item: Json<'_>) -> bool {
+    item.get_str("execution")
+        .is_some_and(|execution| execution == "server")
+}
+
+/// Reads an item into the message it belongs to. `complete`: its arguments are whole.
+pub(super) fn read(item: Json<'_>, kind: &str, complete: bool, parts: &mut impl Parts) {
+    match kind {
+        "message" => message(item, parts),
+        "reasoning" => parts.reasoning(reasoning_bytes(item)),
+        // Lists of tools and pointers say nothing that a client sends back.
+        "mcp_list_tools" | "item_reference" | "additional_tools" => {}
+        "compaction" | "compaction_summary" | "compaction_trigger" | "mcp_approval_response" => {
+            parts.other(kind, item)
+        }
+        "mcp_approval_request" => parts.call(call(item, kind, true, complete)),
+        _ if kind.ends_with("_call") => {
+            let provider = is_provider(item, kind);
+            parts.call(call(item, kind, provider, complete));
+            if provider {
+                provider_result(item, parts);
+            }
+        }
+        _ if kind.ends_with("_output") => parts.result(output(item, kind)),
+        _ => parts.unknown(kind, item),
+    }
+}
+
+fn message(item: Json<'_>, parts: &mut impl Parts) {
+    let Some(content) = item.get("content") else {
+        return;
+    };
+    if let Some(text) = content.str() {
+        parts.text(&text);
+    }
+    for part in content.items() {
+        let kind = part.get_str("type").unwrap_or_default();
+        match &*kind {
+            "input_text" | "output_text" | "text" | "summary_text" => {
+                parts.text(&part.get_str("text").unwrap_or_default());
+            }
+            "refusal" => parts.text(&part.get_str("refusal").unwrap_or_default()),
+            "reasoning_text" => parts.reasoning(part.get_str("text").map_or(0, |text| text.len())),
+            "input_image" | "input_file" | "input_audio" | "output_audio" => {
+                parts.other(&kind, part)
+            }
+            _ => parts.unknown(&kind, part),
+        }
+    }
+}
+
+/// Text of summaries and of open reasoning; what is encrypted counts only where nothing is readable.
+fn reasoning_bytes(item: Json<'_>) -> usize {
+    let texts = |field: &str| -> usize {
+        let parts = item.get(field).into_iter().flat_map(Json::items);
+        parts
+            .filter_map(|part| part.get_str("text"))
+            .map(|text| text.len())
+            .sum()
+    };
+    let readable = texts("summary") + texts("content");
+    if readable > 0 {
+        readable
+    } else {
+        item.get_str("encrypted_content")
+            .map_or(0, |text| text.len())
+    }
+}
+
+/// Whether the provider runs it. New kinds of calls are the provider's unless they say otherwise.
+fn is_provider(item: Json<'_>, kind: &str) -> bool {
+    match kind {
+        "function_call" | "custom_tool_call" | "computer_call" | "local_shell_call"
+        | "apply_patch_call" => false,
+        "shell_call" => item
+            .get("environment")
+            .and_then(|place| place.get_str("type"))
+            .is_some_and(|place| place != "local"),
+        "tool_search_call" => item
+            .get_str("execution")
+            .is_none_or(|execution| execution == "server"),
+        _ => true,
+    }
+}
+
+fn call<'a>(item: Json<'a>, kind: &str, provider_executed: bool, complete: bool) -> Call<'a> {
+    let arguments = [
+        "arguments",
+        "input",
+        "code",
+        "action",
+        "actions",
+        "operation",
+        "queries",
+    ]
+    .into_iter()
+    .find_map(|field| item.get(field).filter(|value| !value.is_null()));
+    let bare = kind.strip_suffix("_call").unwrap_or(kind);
+    Call {
+        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        name: item
+            .get_str("name")
+            .unwrap_or_else(|| Cow::Owned(bare.to_owned())),
+        arguments: Arguments::from(arguments),
+        kind: Cow::Owned(kind.to_owned()),
+        provider_executed,
+        complete,
+        // A client may leave out the provider's items, or send only their ids: the provider has them.
+        print: if provider_executed {
+            Print::Absent
+        } else {
+            Print::Whole
+        },
+    }
+}
+
+/// The result that a provider's call carries in itself.
+fn provider_result(item: Json<'_>, parts: &mut impl Parts) {
+    let field = |name: &str| item.get(name).filter(|value| !value.is_null());
+    let error = field("error");
+    let Some(content) = error
+        .or_else(|| field("output"))
+        .or_else(|| field("outputs"))
+        .or_else(|| field("results"))
+    else {
+        return;
+    };
+    parts.result(Output {
+        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        name: item.get_str("name"),
+        is_error: error.is_some().then_some(true),
+        digest: content_digest(Some(content)),
+        bytes: wire_bytes(Some(content)),
+        provider_executed: true,
+        print: Print::Absent,
+    });
+}
+
+fn output<'a>(item: Json<'a>, kind: &str) -> Output<'a> {
+    let content = item.get("output").or_else(|| item.get("tools"));
+    let provider = kind == "tool_search_output" && is_server(item);
+    let content = content.filter(|content| content.kind() != Kind::Null);
+    Output {
+        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        name: item.get_str("name"),
+        is_error: item
+            .get_str("status")
+            .and_then(|status| (status == "failed").then_some(true)),
+        digest: content_digest(content),
+        bytes: wire_bytes(content),
+        provider_executed: provider,
+        print: if provider {
+            Print::Absent
+        } else {
+            Print::Whole
+        },
+    }
+}

@@ -1,0 +1,65 @@
+//! `POST /v1/responses`.
+
+use super::item::{self, Side};
+use crate::conversation::Conversation;
+use crate::json::Json;
+use crate::parts::Parts as _;
+use crate::text;
+
+pub(crate) fn read(body: Json<'_>, conversation: &mut Conversation) {
+    for (key, value) in body.fields().filter(|(_, value)| !value.is_null()) {
+        match &*key {
+            "model" => conversation.model(value),
+            "stream" => conversation.stream(value),
+            "background" => conversation.view.background = value.bool().unwrap_or_default(),
+            "tools" => conversation.view.tools = value.items().count() as u64,
+            "previous_response_id" => {
+                conversation.view.previous_response_id = value.str().map(|id| text::name(&id));
+                conversation.view.context_off_wire = true;
+            }
+            "conversation" => {
+                let id = value.str().or_else(|| value.get_str("id"));
+                conversation.view.conversation = id.map(|id| text::name(&id));
+                conversation.view.context_off_wire = true;
+            }
+            "instructions" => {
+                conversation.begin_system();
+                if let Some(text) = value.str() {
+                    conversation.text(&text);
+                }
+                for item in value.items() {
+                    item::read(item, &item::kind(item), true, conversation);
+                }
+                conversation.close();
+            }
+            "input" => input(value, conversation),
+            _ => {}
+        }
+    }
+}
+
+fn input(value: Json<'_>, conversation: &mut Conversation) {
+    if let Some(text) = value.str() {
+        conversation.begin("user");
+        conversation.text(&text);
+    }
+    for item in value.items() {
+        let kind = item::kind(item);
+        let role = match item::side(item, &kind) {
+            Side::Message(role) => role,
+            Side::Model => "assistant".into(),
+            Side::Tool => "tool".into(),
+            Side::Reference => {
+                conversation.view.context_off_wire = true;
+                continue;
+            }
+        };
+        // Neighbouring items of one side are one message, as the answer that they came from was one.
+        let joins = matches!(&*role, "assistant" | "tool") && conversation.role() == Some(&*role);
+        if !joins {
+            conversation.begin(&role);
+        }
+        item::read(item, &kind, true, conversation);
+    }
+    conversation.close();
+}
