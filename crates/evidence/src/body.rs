@@ -20,6 +20,12 @@ const COMPRESS_MIN: usize = 256;
 /// New chunks are handed on when they reach this many bytes, which bounds a writer's memory.
 const HAND_ON_BYTES: usize = 256 << 10;
 
+/// Chunks that one body may have: its recipe must fit into one frame, whatever it repeats.
+const MAX_REFS: usize = 150_000;
+
+/// Chunks that one part may name.
+const MAX_PART_REFS: usize = 64 << 10;
+
 /// One body being written.
 ///
 /// Dropping it without [`BodyWriter::finish`] leaves an unfinished body, which no event refers to.
@@ -103,12 +109,18 @@ impl BodyWriter {
     /// # Errors
     /// The recorder failed, is closed, or has no room.
     pub async fn flush(&mut self) -> Result<Pending, Error> {
-        let (ack, pending) = oneshot::channel();
         let refs = self.refs.get(self.named..).unwrap_or_default().to_vec();
         self.named = self.refs.len();
-        let step = self.part(refs, ack);
-        self.send(step).await?;
-        Ok(Pending(pending))
+        let mut rest = refs.as_slice();
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(MAX_PART_REFS));
+            let (ack, pending) = oneshot::channel();
+            self.send(self.part(now.to_vec(), ack)).await?;
+            if later.is_empty() {
+                return Ok(Pending(pending));
+            }
+            rest = later;
+        }
     }
 
     fn part(&self, refs: Vec<ChunkRef>, ack: Ack) -> BodyStep {
@@ -178,6 +190,11 @@ impl BodyWriter {
     }
 
     fn add_chunk(&mut self, raw: &[u8]) -> Result<(), Error> {
+        if self.refs.len() >= MAX_REFS {
+            return Err(Error::Event(format!(
+                "a body may not have more than {MAX_REFS} chunks"
+            )));
+        }
         let hash = sha256(raw);
         if let Some(number) = self.recorder.dedup().find(&hash) {
             self.refs.push(ChunkRef::Known(number));

@@ -201,10 +201,25 @@ impl Sequencer {
             Error::Fatal(_) => error,
             other => Error::Fatal(other.to_string()),
         };
+        self.progress.failed(error.clone());
         for (ack, _) in self.acks.drain(..) {
             ack.send(Err(error.clone())).ok();
         }
-        self.progress.failed(error);
+        // Whoever is queued hears why; whoever comes later finds the queue closed.
+        self.queue.close();
+        while let Ok(queued) = self.queue.try_recv() {
+            match queued.command {
+                Command::Event(event) => drop(event.ack.send(Err(error.clone()))),
+                Command::Body {
+                    step: BodyStep::Part { ack, .. },
+                    ..
+                } => {
+                    drop(ack.send(Err(error.clone())));
+                }
+                Command::Close { ack } => drop(ack.send(())),
+                Command::Body { .. } | Command::Heartbeat { .. } => {}
+            }
+        }
     }
 
     /// Puts one command's frames into the batch. An error is fatal; a refusal goes to the source.

@@ -1,7 +1,8 @@
 //! How far the write-ahead log has been settled into tiles and volumes: the file `state`.
 //!
-//! JSON, published atomically and durably. It is a position, not evidence: everything behind it lies
-//! in tiles, bundles and volumes, everything after it in the write-ahead log.
+//! A line of JSON and a line with its SHA-256, published atomically and durably. It is a position, not
+//! evidence: everything behind it lies in tiles, bundles and volumes, everything after it in the
+//! write-ahead log.
 
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
@@ -70,11 +71,19 @@ impl State {
             }
             Err(error) => return Err(Error::io("reading state", &error)),
         };
+        let damaged = |detail: &str| Error::damaged(PATH, detail);
+        let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text"))?;
+        let (line, digest) = text
+            .split_once('\n')
+            .ok_or_else(|| damaged("it is cut short"))?;
+        if digest != digest_line(line) {
+            return Err(damaged("its checksum is wrong"));
+        }
         #[derive(Deserialize)]
         struct Version {
             version: u32,
         }
-        if let Ok(Version { version }) = serde_json::from_slice(&bytes)
+        if let Ok(Version { version }) = serde_json::from_str(line)
             && version > VERSION
         {
             return Err(Error::Newer {
@@ -83,13 +92,21 @@ impl State {
                 supported: VERSION,
             });
         }
-        serde_json::from_slice(&bytes).map_err(|error| Error::damaged(PATH, error.to_string()))
+        serde_json::from_str(line).map_err(|error| Error::damaged(PATH, error.to_string()))
     }
 
     pub(crate) fn publish(&self, disk: &dyn Disk) -> Result<(), Error> {
-        let bytes =
-            serde_json::to_vec(self).map_err(|error| Error::damaged(PATH, error.to_string()))?;
-        disk.publish(PATH, &bytes)
+        let line =
+            serde_json::to_string(self).map_err(|error| Error::damaged(PATH, error.to_string()))?;
+        let text = format!("{line}\n{}", digest_line(&line));
+        disk.publish(PATH, text.as_bytes())
             .map_err(|error| Error::io("publishing state", &error))
     }
+}
+
+fn digest_line(line: &str) -> String {
+    format!(
+        "sha256:{}\n",
+        hex::encode(crate::body::sha256(line.as_bytes()))
+    )
 }

@@ -371,6 +371,11 @@ impl Store {
         Ok(())
     }
 
+    /// What is wrong with those parts of the vault that no event led to.
+    pub(crate) fn check_rest_of_vault(&self) -> Vec<Error> {
+        self.lock().vault.check_rest()
+    }
+
     /// The exact bytes of a body, checked against the commitment in its event.
     ///
     /// # Errors

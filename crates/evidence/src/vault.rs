@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::volume::{BlockAt, BodyRecord, ChunkBlock, read_bodies, read_chunks, scan, volume_path};
+use std::collections::HashSet;
 use std::sync::Arc;
 use storage::{Disk, DiskFile};
 
@@ -26,6 +27,8 @@ pub(crate) struct Vault {
     body_blocks: Vec<BlockAt>,
     chunk_cache: Vec<(BlockKey, Arc<ChunkBlock>)>,
     body_cache: Vec<(BlockKey, Arc<Vec<BodyRecord>>)>,
+    /// Blocks whose checksum was found right.
+    read: HashSet<BlockKey>,
 }
 
 /// Body blocks kept at once.
@@ -114,6 +117,7 @@ impl Vault {
             return Ok(records.clone());
         }
         let records = Arc::new(read_bodies(self.file(block.volume)?, block)?);
+        self.read.insert(key);
         if self.body_cache.len() >= BODY_BLOCKS {
             self.body_cache.remove(0);
         }
@@ -145,6 +149,7 @@ impl Vault {
             return Ok(Some(found));
         }
         let chunks = Arc::new(read_chunks(self.file(block.volume)?, &block)?);
+        self.read.insert(key);
         let mut held: usize = self
             .chunk_cache
             .iter()
@@ -155,5 +160,24 @@ impl Vault {
         }
         self.chunk_cache.push((key, chunks.clone()));
         Ok(Some(chunks))
+    }
+
+    /// Reads every block that nothing has read yet; returns what is wrong with them.
+    pub(crate) fn check_rest(&mut self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        for block in self.chunk_blocks.iter().chain(&self.body_blocks) {
+            if self.read.contains(&(block.volume, block.offset)) {
+                continue;
+            }
+            let checked = self.file(block.volume).and_then(|file| {
+                if block.chunks {
+                    read_chunks(file, block).map(drop)
+                } else {
+                    read_bodies(file, block).map(drop)
+                }
+            });
+            faults.extend(checked.err());
+        }
+        faults
     }
 }

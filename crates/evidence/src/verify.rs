@@ -4,9 +4,10 @@ use crate::error::Error;
 use crate::store::Store;
 use event::{BodyRef, Line};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use tlog::{Frontier, leaf_hash};
+use tlog::tile::{TileBuilder, TileId};
+use tlog::{Hash, leaf_hash};
 
 /// Faults listed before the rest is only counted.
 const MAX_FAULTS: usize = 100;
@@ -114,9 +115,11 @@ pub fn run(dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, Err
 struct Verifier<'a> {
     store: &'a Store,
     report: Report,
-    frontier: Frontier,
+    tree: TileBuilder,
+    /// Hash tiles that differ from the events, and the first event they differ at.
+    bad_tiles: Vec<(TileId, Option<u64>)>,
     streams: HashMap<u64, u64>,
-    open: std::collections::BTreeSet<u64>,
+    open: BTreeSet<u64>,
 }
 
 impl<'a> Verifier<'a> {
@@ -129,9 +132,10 @@ impl<'a> Verifier<'a> {
         Self {
             store,
             report,
-            frontier: Frontier::new(),
+            tree: TileBuilder::new(),
+            bad_tiles: Vec::new(),
             streams: HashMap::new(),
-            open: Default::default(),
+            open: BTreeSet::new(),
         }
     }
 
@@ -145,7 +149,7 @@ impl<'a> Verifier<'a> {
             }
         };
         let signed = checkpoint.as_ref().map_or(0, tlog::Checkpoint::size);
-        let mut root = (signed == 0).then(|| self.frontier.root());
+        let mut root = (signed == 0).then(|| self.tree.root());
         for entry in store.events(0) {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -154,11 +158,14 @@ impl<'a> Verifier<'a> {
                     break;
                 }
             };
-            self.frontier.push(leaf_hash(&entry.line));
+            self.hash(&entry.line);
             self.event(entry.seq, &entry.line);
             self.report.events += 1;
-            if self.frontier.size() == signed {
-                root = Some(self.frontier.root());
+            if self.tree.size() == signed {
+                root = Some(self.tree.root());
+            }
+            if self.tree.size() == store.settled() {
+                self.check_partial_tiles();
             }
             if self.report.events.is_multiple_of(1024) {
                 progress(self.progress());
@@ -169,8 +176,13 @@ impl<'a> Verifier<'a> {
             (Some(checkpoint), Some(root)) if root == checkpoint.root() => {
                 self.report.signed_events = signed;
                 self.report.root = Some(root.to_string());
+                // The events are what was signed, so it is the tiles that are wrong.
+                for (id, seq) in std::mem::take(&mut self.bad_tiles) {
+                    let detail = format!("log/{id} does not hold the hashes of its events");
+                    self.report.fault("tile", seq, detail);
+                }
             }
-            (Some(_), Some(_)) => self.find_first_altered(signed),
+            (Some(_), Some(_)) => self.name_first_altered(signed),
             (Some(_), None) => {
                 let events = self.report.events;
                 let detail = format!("the checkpoint signs {signed} events, the log has {events}");
@@ -182,6 +194,9 @@ impl<'a> Verifier<'a> {
                     .push("a signed checkpoint (log/checkpoint)".into());
             }
             (None, _) => {}
+        }
+        for error in store.check_rest_of_vault() {
+            self.report.fault("corrupt", None, error.to_string());
         }
         self.report.unsigned_tail =
             self.report.events - self.report.signed_events.min(self.report.events);
@@ -254,34 +269,37 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// The root differs: the hash tiles, which were written with the events, tell where it begins.
-    fn find_first_altered(&mut self, signed: u64) {
-        let mut first = None;
-        for entry in self
-            .store
-            .events(0)
-            .map_while(Result::ok)
-            .take_while(|entry| entry.seq < signed)
-        {
-            let told =
-                tlog::tile::TileId::holding(0, entry.seq, self.store.settled().max(entry.seq + 1))
-                    .and_then(|id| {
-                        crate::tiles::read_tile(self.store.disk(), id)
-                            .ok()
-                            .flatten()
-                    })
-                    .and_then(|hashes| hashes.get(usize::try_from(entry.seq % 256).ok()?).copied());
-            if told.is_some_and(|told| told != leaf_hash(&entry.line)) {
-                first = Some(entry.seq);
-                break;
+    /// Adds an event to the tree and compares each hash tile that it completes with the one on disk.
+    fn hash(&mut self, line: &[u8]) {
+        let (store, bad) = (self.store, &mut self.bad_tiles);
+        self.tree.push(leaf_hash(line), |id, hashes| {
+            if store.settled() >= leaves_end(id) {
+                compare_tile(store, id, hashes, bad);
             }
+        });
+    }
+
+    fn check_partial_tiles(&mut self) {
+        for (id, hashes) in self.tree.partials() {
+            compare_tile(self.store, id, hashes, &mut self.bad_tiles);
         }
-        match first {
-            Some(seq) => self.report.fault("altered", Some(seq), format!("event {seq} is not the one that was signed")),
+    }
+
+    /// The events are not those that were signed. The hash tiles were written with the events: where
+    /// they begin to differ is where the change begins.
+    fn name_first_altered(&mut self, signed: u64) {
+        match self.bad_tiles.iter().filter_map(|(_, seq)| *seq).min() {
+            Some(seq) => {
+                let detail = format!("event {seq} is not the one that was signed");
+                self.report.fault("altered", Some(seq), detail);
+            }
             None => self.report.fault(
                 "altered",
                 None,
-                format!("the first {signed} events are not those that the checkpoint signs; which of them was changed cannot be told, because the hash tiles were changed too"),
+                format!(
+                    "the first {signed} events are not those that the checkpoint signs; which was \
+                     changed cannot be told, because the hash tiles agree with the events"
+                ),
             ),
         }
     }
@@ -307,6 +325,30 @@ impl<'a> Verifier<'a> {
         }
         sentences
     }
+}
+
+/// The tree size from which on a full tile exists.
+fn leaves_end(id: TileId) -> u64 {
+    (id.index() + 1).saturating_mul(256_u64.saturating_pow(u32::from(id.level()) + 1))
+}
+
+/// Notes a tile that is missing or differs from the hashes of the events.
+fn compare_tile(store: &Store, id: TileId, hashes: &[Hash], bad: &mut Vec<(TileId, Option<u64>)>) {
+    let told = crate::tiles::read_tile(store.disk(), id)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    if told.get(..hashes.len()) == Some(hashes) || bad.len() >= MAX_FAULTS {
+        return;
+    }
+    let differs = hashes
+        .iter()
+        .zip(&told)
+        .position(|(here, there)| here != there);
+    let seq = differs
+        .filter(|_| id.level() == 0)
+        .map(|at| id.index() * 256 + at as u64);
+    bad.push((id, seq));
 }
 
 /// What verification needs of an event, read without building the whole of it.

@@ -1,0 +1,214 @@
+//! Every byte of evidence counts: what is changed in a closed store is found and named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+use event::{Draft, Exchange, Kind, Outcome, Role, Source, State};
+use evidence::{Options, Recorder, verify};
+use std::path::{Path, PathBuf};
+
+const CALLS: u64 = 400;
+
+fn record(dir: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = Options {
+            segment_bytes: 1 << 20,
+            ..Options::new(dir)
+        };
+        let recorder = Recorder::open(options).unwrap();
+        for index in 0..CALLS {
+            let mut draft = Draft::new(Kind::ToolRequest, Source::Gateway);
+            let bytes = format!("argument {index} ").repeat(1 + index as usize % 40);
+            draft.bodies.push(
+                recorder
+                    .put(Role::Request, None, None, bytes.as_bytes())
+                    .await
+                    .unwrap(),
+            );
+            let call = recorder.append(&draft).await.unwrap().seq;
+            let mut draft = Draft::new(Kind::ToolResponse, Source::Gateway);
+            draft.exchange = Some(Exchange {
+                call: Some(call),
+                ..Exchange::default()
+            });
+            draft.outcome = Some(Outcome {
+                state: State::Completed,
+                error: None,
+                reason: None,
+            });
+            recorder.append(&draft).await.unwrap();
+        }
+        recorder.close().await.unwrap();
+    });
+}
+
+fn files(dir: &Path, below: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let path = below.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            files(dir, &path, out);
+        } else {
+            out.push(path);
+        }
+    }
+}
+
+fn all_files(dir: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    files(dir, Path::new(""), &mut out);
+    out.sort();
+    out
+}
+
+/// 0 when verification finds nothing wrong; otherwise its exit code, or 1 when it cannot begin.
+fn verdict(dir: &Path) -> u8 {
+    verify::run(dir, &mut |_| ()).map_or(1, |report| report.exit_code())
+}
+
+#[test]
+fn any_flipped_bit_of_evidence_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    assert_eq!(verdict(dir.path()), 0);
+    let mut tried = 0;
+    for path in all_files(dir.path()) {
+        // The private keys and the lock are not evidence; verification never opens them.
+        if path.starts_with("keys") || path == Path::new("lock") {
+            continue;
+        }
+        let full = dir.path().join(&path);
+        let bytes = std::fs::read(&full).unwrap();
+        let step = (bytes.len() / 40).max(1);
+        for at in (0..bytes.len()).step_by(step) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            std::fs::write(&full, &changed).unwrap();
+            assert_ne!(
+                verdict(dir.path()),
+                0,
+                "bit flipped at {at} of {}",
+                path.display()
+            );
+            tried += 1;
+        }
+        std::fs::write(&full, &bytes).unwrap();
+    }
+    assert!(tried > 200, "{tried}");
+    assert_eq!(verdict(dir.path()), 0);
+}
+
+#[test]
+fn any_missing_file_of_evidence_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    for path in all_files(dir.path()) {
+        if path.starts_with("keys") || path == Path::new("lock") {
+            continue;
+        }
+        let full = dir.path().join(&path);
+        let bytes = std::fs::read(&full).unwrap();
+        std::fs::remove_file(&full).unwrap();
+        assert_ne!(verdict(dir.path()), 0, "{} removed", path.display());
+        std::fs::write(&full, &bytes).unwrap();
+    }
+}
+
+/// Rewrites one entry bundle.
+fn edit_bundle(dir: &Path, name: &str, edit: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    let path = dir.join("log/tile/entries").join(name);
+    let bytes = zstd::decode_all(std::fs::read(&path).unwrap().as_slice()).unwrap();
+    let mut entries: Vec<Vec<u8>> = tlog::bundle::entries(&bytes)
+        .map(|entry| entry.unwrap().to_vec())
+        .collect();
+    edit(&mut entries);
+    let mut out = Vec::new();
+    for entry in entries {
+        tlog::bundle::encode_entry(&mut out, &entry).unwrap();
+    }
+    std::fs::write(&path, zstd::encode_all(out.as_slice(), 3).unwrap()).unwrap();
+}
+
+#[test]
+fn the_first_bad_record_is_named() {
+    let cases: [(&str, &str, fn(&mut Vec<Vec<u8>>), u64); 4] = [
+        (
+            "edited",
+            "altered",
+            |entries| {
+                let text = String::from_utf8(entries[17].clone()).unwrap();
+                entries[17] = text.replace("tool.re", "tool.Re").into_bytes();
+            },
+            256 + 17,
+        ),
+        ("swapped", "order", |entries| entries.swap(40, 41), 256 + 40),
+        (
+            "removed",
+            "order",
+            |entries| drop(entries.remove(9)),
+            256 + 9,
+        ),
+        (
+            "inserted",
+            "order",
+            |entries| entries.insert(200, entries[3].clone()),
+            256 + 200,
+        ),
+    ];
+    for (name, what, edit, seq) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        record(dir.path());
+        edit_bundle(dir.path(), "001.zst", edit);
+        let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+        assert_eq!(report.exit_code(), 10, "{name}");
+        let first = &report.faults[0];
+        assert_eq!(
+            (first.seq, first.what.as_str()),
+            (Some(seq), what),
+            "{name}: {:?}",
+            report.faults
+        );
+    }
+}
+
+#[test]
+fn a_changed_body_names_its_event() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    // Another seed gives other salts: no body matches its commitment any more.
+    std::fs::write(dir.path().join("vault/salts/00000000.seed"), [1; 32]).unwrap();
+    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    assert_eq!(report.exit_code(), 10);
+    assert_eq!(
+        (report.faults[0].what.as_str(), report.faults[0].seq),
+        ("body", Some(1))
+    );
+    assert_eq!(report.fault_count, CALLS);
+}
+
+#[test]
+fn a_copied_store_verifies_elsewhere_and_states_what_is_not_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let copy = tempfile::tempdir().unwrap();
+    for path in all_files(dir.path()) {
+        if path.starts_with("keys") {
+            continue;
+        }
+        let to = copy.path().join(&path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(dir.path().join(&path), to).unwrap();
+    }
+    let report = verify::run(copy.path(), &mut |_| ()).unwrap();
+    assert_eq!(report.exit_code(), 0);
+    assert!(report.not_proven.len() >= 4);
+}
