@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) hasher: RandomState,
     /// Live figures.
     pub(crate) figures: Arc<Figures>,
+    /// What MCP traffic shares: tools, rounds, sessions.
+    pub(crate) mcp: crate::mcp::Shared,
     tracker: Mutex<Tracker>,
     attempts: Mutex<Attempts>,
     stop: watch::Sender<bool>,
@@ -81,6 +83,7 @@ impl Context {
             recorder,
             hasher: RandomState::new(),
             figures: Arc::new(figures),
+            mcp: crate::mcp::Shared::default(),
             tracker: Mutex::new(Tracker::new(crate::runs::Limits::default())),
             attempts: Mutex::new(Attempts::default()),
             stop: watch::Sender::new(false),

@@ -14,7 +14,7 @@ mod figures;
 mod forward;
 mod join;
 mod listener;
-// pub mod mcp;
+pub mod mcp;
 mod memory;
 mod model;
 mod proxy;
@@ -25,7 +25,7 @@ mod relay;
 mod request;
 mod route;
 pub mod runs;
-// pub mod socket;
+pub mod socket;
 mod tunnel;
 mod upgrade;
 

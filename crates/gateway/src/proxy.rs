@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::exchange::{Call, Clock, Facts, Opening, schema};
 use crate::join::join;
 use crate::model::Asked;
-use crate::refusal::Cause;
+use crate::refusal::{Cause, Schema};
 use crate::relay::{self, Disconnect, Pace, Plan};
 use crate::request::{self, Unread, Why};
 use crate::route::{Place, Route};
@@ -31,18 +31,12 @@ pub(crate) async fn handle(
         .map_or_else(|| "/".to_owned(), |own| own.as_str().to_owned());
     match Route::read(&own) {
         Route::Home => refuse(&ctx, &nowhere(), request, started, Cause::BadAddress, reply).await,
-        Route::Mcp(place) => {
-            refuse(
-                &ctx,
-                &place,
-                request,
-                started,
-                Cause::UnknownUpstream,
-                reply,
-            )
-            .await
-        }
+        Route::Mcp(place) => crate::mcp::http::handle(&ctx, place, request, started, reply).await,
         Route::Upstream(place) => match ctx.upstreams.get(place.name).cloned() {
+            // A server of the HTTP+SSE transport may have told its client to post there.
+            None if crate::mcp::http::is_announced(&ctx, &own) => {
+                crate::mcp::http::handle(&ctx, place, request, started, reply).await
+            }
             None => {
                 refuse(
                     &ctx,
@@ -178,6 +172,30 @@ pub(crate) async fn not_received(
     unread: Unread,
     reply: Reply,
 ) {
+    let schema = schema(target, &unread.parts);
+    let message = message(ctx, place, unread.why);
+    not_taken(
+        ctx,
+        target,
+        place,
+        address,
+        unread,
+        (schema, &message),
+        reply,
+    )
+    .await;
+}
+
+/// As [`not_received`], in the schema and with the words given.
+pub(crate) async fn not_taken(
+    ctx: &Arc<Context>,
+    target: Option<&Target>,
+    place: &Place<'_>,
+    address: &str,
+    unread: Unread,
+    (schema, message): (Schema, &str),
+    reply: Reply,
+) {
     let Unread {
         parts,
         body,
@@ -201,7 +219,6 @@ pub(crate) async fn not_received(
         head: facts.head,
         form: facts.form,
     };
-    let schema = schema(target, &parts);
     let clock = Clock::new(started, Instant::now());
     let call = match Call::open(ctx, opening, &body, None, clock).await {
         Ok(call) => call,
@@ -229,9 +246,7 @@ pub(crate) async fn not_received(
         return relay::not_recorded(schema, reply, &error);
     }
     // An agent that has gone away needs no answer.
-    reply
-        .whole(schema.refuse(cause, &message(ctx, place, why)))
-        .ok();
+    reply.whole(schema.refuse(cause, message)).ok();
     if why != Why::Broken {
         request::drain(rest).await;
     }

@@ -57,7 +57,7 @@ enum End {
 
 enum Step {
     Flushed(Result<evidence::Appended, Error>),
-    Released(usize),
+    Released { upto: u64, len: usize },
     Frame(Option<Result<Frame<Bytes>, hyper::Error>>),
     Gone,
     Idle,
@@ -104,7 +104,8 @@ pub(crate) struct Pump {
     flushed: u64,
     durable: u64,
     released: u64,
-    held: VecDeque<Bytes>,
+    /// What waits for its release, and up to which received byte it covers.
+    held: VecDeque<(u64, Bytes)>,
     held_bytes: usize,
     trailers: Option<HeaderMap>,
     /// Released bytes that are not durable yet: up to which byte, since when.
@@ -214,10 +215,10 @@ impl Pump {
             done = flushed(&mut self.flush), if self.flush.is_some() => Step::Flushed(done),
             room = room(self.outlet.as_ref()), if releasable => match room {
                 Ok(room) => {
-                    let data = self.held.pop_front().unwrap_or_default();
+                    let (upto, data) = self.held.pop_front().unwrap_or((self.released, Bytes::new()));
                     let len = data.len();
                     room.data(data);
-                    Step::Released(len)
+                    Step::Released { upto, len }
                 }
                 Err(Gone) => Step::Gone,
             },
@@ -246,7 +247,7 @@ impl Pump {
                     }
                 }
             }
-            Step::Released(len) => self.note_release(len),
+            Step::Released { upto, len } => self.note_release(upto, len),
             Step::Frame(None) => return Ok(Some(End::Whole)),
             Step::Frame(Some(Err(error))) => return Ok(Some(End::Broken(broken(&error)))),
             Step::Frame(Some(Ok(frame))) => match frame.into_data() {
@@ -286,9 +287,10 @@ impl Pump {
         }
         self.record(&data).await?;
         self.received += len;
-        if !self.gone {
+        let data = self.observer.released(data);
+        if !self.gone && !data.is_empty() {
             self.held_bytes += data.len();
-            self.held.push_back(data);
+            self.held.push_back((self.received, data));
         }
         match self.rule {
             Rule::Stream | Rule::Strict => self.hurry = true,
@@ -371,24 +373,23 @@ impl Pump {
 
     /// Whether the first held chunk may be released now.
     fn releasable(&self) -> bool {
-        let (Some(_), Some(next)) = (&self.outlet, self.held.front()) else {
+        let (Some(_), Some((upto, _))) = (&self.outlet, self.held.front()) else {
             return false;
         };
-        let upto = self.released + next.len() as u64;
         if self.rule != Rule::Stream {
-            return self.durable >= upto;
+            return self.durable >= *upto;
         }
         let head_since = self.head_released.filter(|_| !self.head_durable);
         let since = head_since.or_else(|| self.lag.front().map(|(_, since)| *since));
         let late = since.is_some_and(|since| since.elapsed() >= LAG);
-        let many = self.released > self.durable && upto - self.durable > LAG_BYTES;
+        let many = self.released > self.durable && upto.saturating_sub(self.durable) > LAG_BYTES;
         !late && !many
     }
 
-    fn note_release(&mut self, len: usize) {
+    fn note_release(&mut self, upto: u64, len: usize) {
         let now = Instant::now();
         self.call.clock.released.get_or_insert(now);
-        self.released += len as u64;
+        self.released = upto;
         self.held_bytes -= len;
         if self.released > self.durable {
             self.lag.push_back((self.released, now));
@@ -481,9 +482,9 @@ impl Pump {
 
 /// Which rule an answer is released under.
 fn rule(pace: Pace, strict: bool, headers: &HeaderMap, declared: Option<u64>) -> Rule {
-    let streams = match pace {
-        Pace::Strict => return Rule::Strict,
-        Pace::Auto { streams } => streams,
+    let (streams, strict) = match pace {
+        Pace::Strict => (false, true),
+        Pace::Auto { streams } => (streams, strict),
     };
     let media = headers
         .get(http::header::CONTENT_TYPE)
@@ -543,7 +544,7 @@ fn outcome(end: End, status: u16, received: u64, verdict: Verdict) -> Outcome {
             verdict.stream_error.or_else(|| named(what)),
             None,
         ),
-        End::Whole if status >= 400 => new(
+        End::Whole if status >= 400 || verdict.error.is_some() => new(
             State::UpstreamError,
             verdict.error.or_else(|| Some(format!("http_{status}"))),
             None,
@@ -576,13 +577,14 @@ async fn deliver(
     reply: Option<Reply>,
     outlet: Option<Outlet>,
     head: Option<Response<()>>,
-    held: VecDeque<Bytes>,
+    held: VecDeque<(u64, Bytes)>,
     trailers: Option<HeaderMap>,
     declared: Option<u64>,
     whole: bool,
 ) {
     let outlet = match (reply, head, outlet) {
         (Some(reply), Some(head), _) if whole => {
+            let held: VecDeque<Bytes> = held.into_iter().map(|(_, data)| data).collect();
             // The call is closed: that nobody is there any more changes nothing.
             reply
                 .whole(head.map(|()| RelayBody::whole(held, trailers)))
@@ -593,7 +595,7 @@ async fn deliver(
         (_, _, outlet) => outlet,
     };
     let Some(outlet) = outlet else { return };
-    for data in held {
+    for (_, data) in held {
         if outlet.data(data).await.is_err() {
             return;
         }

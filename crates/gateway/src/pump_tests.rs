@@ -42,7 +42,7 @@ fn the_rule_follows_from_the_head() {
             false,
             "application/json",
             Some(10),
-            Rule::Strict,
+            Rule::Gather,
         ),
         (Pace::Strict, false, "text/event-stream", None, Rule::Strict),
     ] {

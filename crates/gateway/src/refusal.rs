@@ -68,6 +68,9 @@ const OVERLOADED: StatusCode = match StatusCode::from_u16(529) {
     Err(_) => StatusCode::SERVICE_UNAVAILABLE,
 };
 
+/// JSON-RPC's first code for errors of an implementation's own.
+const JSONRPC_REFUSED: i32 = -32000;
+
 /// The error schema a client understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {
@@ -77,6 +80,8 @@ pub(crate) enum Schema {
     OpenAi,
     /// `{"error":{"code","message","status"}}`
     Gemini,
+    /// `{"jsonrpc":"2.0","id":null,"error":{"code","message"}}`: a transport-level error of MCP, which names no request.
+    JsonRpc,
 }
 
 impl Schema {
@@ -119,6 +124,9 @@ impl Schema {
             }
             Self::Gemini => {
                 json!({"error": {"code": status.as_u16(), "message": message, "status": gemini_status(cause)}})
+            }
+            Self::JsonRpc => {
+                json!({"jsonrpc": "2.0", "id": null, "error": {"code": JSONRPC_REFUSED, "message": message, "data": {"reason": cause.as_str()}}})
             }
         };
         let bytes = Bytes::from(body.to_string());

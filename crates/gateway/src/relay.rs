@@ -26,6 +26,12 @@ pub(crate) trait Observer: Send {
     /// The next bytes of the body. What goes into `out` is queued before the chunk is.
     fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>);
 
+    /// What the agent is given of a chunk that was recorded. Everything, but for an answer that would lead it around the
+    /// recorder: see `mcp::endpoint`. Never more bytes, over all chunks, than were recorded.
+    fn released(&mut self, bytes: Bytes) -> Bytes {
+        bytes
+    }
+
     /// The end, also of a call that got no answer. `whole`: the upstream delivered the whole answer. What goes into
     /// `out` is queued before the terminal event `draft`.
     fn finish(
@@ -40,7 +46,7 @@ pub(crate) trait Observer: Send {
 /// What an observer makes of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    /// Error type of an error answer.
+    /// Error type of an error answer, whatever its status.
     pub(crate) error: Option<String>,
     /// Error type that came after a status of success.
     pub(crate) stream_error: Option<String>,
@@ -56,7 +62,7 @@ pub(crate) enum Pace {
         /// The request asked for a stream.
         streams: bool,
     },
-    /// Each chunk when it is durable.
+    /// Nothing before it is durable: a stream chunk by chunk, anything else gathered.
     Strict,
 }
 

@@ -15,8 +15,11 @@ use protocol::{Fingerprint, MessageView, RequestView, ResponseView, ToolCallView
 fn message(role: &str, text: &str) -> MessageView {
     let mut digest = [0u8; 32];
     for (index, byte) in format!("{role}\n{text}").bytes().enumerate() {
-        digest[index % 32] = digest[index % 32].rotate_left(3) ^ byte.wrapping_add(index as u8);
-        digest[(index * 7 + 3) % 32] ^= byte.wrapping_mul(31).wrapping_add(index as u8);
+        digest[index % 32] =
+            digest[index % 32].rotate_left(3) ^ byte.wrapping_add((index % 251).to_le_bytes()[0]);
+        digest[(index * 7 + 3) % 32] ^= byte
+            .wrapping_mul(31)
+            .wrapping_add((index % 251).to_le_bytes()[0]);
     }
     MessageView {
         role: role.into(),

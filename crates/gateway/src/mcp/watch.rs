@@ -1,0 +1,389 @@
+//! Looking at what a server answers over HTTP: which message closes which call, and what else it says.
+
+use super::endpoint::{Announced, Opening};
+use super::record::{self, Asked};
+use super::sessions::{Endpoint, Key, Parked};
+use super::{Direction, Party, READ_BYTES};
+use crate::config::Target;
+use crate::context::Context;
+use crate::exchange::{Call, Noted, text};
+use crate::relay::{Observer, Verdict};
+use bytes::Bytes;
+use event::{Draft, Outcome, Role, Run, Source, State, Timing};
+use http::uri::PathAndQuery;
+use protocol::encoding::Decoder;
+use protocol::jsonrpc::{self, Id, Message};
+use protocol::mcp::{self, Shape, View};
+use protocol::sse;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// What the HTTP exchange is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Posts messages.
+    Post,
+    /// Opens a stream of messages from the server.
+    Stream,
+    /// Ends a session.
+    End,
+    /// Anything else.
+    Other,
+}
+
+/// The observer of one MCP exchange over HTTP.
+pub(crate) struct Watch {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) party: Party,
+    pub(crate) run: Option<Run>,
+    pub(crate) run_in_path: Option<String>,
+    pub(crate) purpose: Purpose,
+    /// The session, where there is one.
+    pub(crate) key: Option<Key>,
+    /// The one request that the exchange itself is the record of.
+    pub(crate) own: Option<(Id, Asked)>,
+    /// Requests of a batch, answered in this exchange.
+    pub(crate) batch: HashMap<Id, Parked>,
+    /// Requests whose answers come on the session's stream.
+    pub(crate) elsewhere: Vec<Id>,
+    /// `seq` of the exchange's request event.
+    pub(crate) seq: Arc<OnceLock<u64>>,
+    /// What the agent asked the gateway for, and the gateway the server.
+    pub(crate) paths: (String, String),
+    pub(crate) reading: Reading,
+}
+
+/// What has been read of the answer.
+pub(crate) struct Reading {
+    status: u16,
+    decoder: Decoder,
+    form: Form,
+    answer: Option<Vec<u8>>,
+    opening: Option<Opening>,
+}
+
+enum Form {
+    /// One JSON document, gathered; `None` when it is over the bound.
+    Json(Option<Vec<u8>>),
+    Events(Box<sse::Reader>),
+    Other,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            status: 0,
+            decoder: Decoder::new(None, u64::MAX),
+            form: Form::Other,
+            answer: None,
+            opening: None,
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn head(&mut self, parts: &http::response::Parts) {
+        let encoding = text(&parts.headers, "content-encoding");
+        let media = text(&parts.headers, "content-type")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let is_events = media.starts_with("text/event-stream");
+        let is_plain = encoding
+            .as_deref()
+            .is_none_or(|encoding| encoding == "identity");
+        self.reading = Reading {
+            status: parts.status.as_u16(),
+            decoder: Decoder::new(encoding.as_deref(), protocol::limits::DECODED_BYTES),
+            form: match is_events {
+                true => Form::Events(Box::new(sse::Reader::new(READ_BYTES))),
+                false if media.starts_with("application/json") => Form::Json(Some(Vec::new())),
+                false => Form::Other,
+            },
+            answer: None,
+            opening: (self.purpose == Purpose::Stream && is_events && is_plain)
+                .then(Opening::default),
+        };
+        if let Some(session) = text(&parts.headers, "mcp-session-id")
+            && self.party.session.as_deref() != Some(&session)
+        {
+            self.joined(session);
+        }
+    }
+
+    fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>) {
+        let mut events: Vec<String> = Vec::new();
+        let Reading { decoder, form, .. } = &mut self.reading;
+        decoder.feed(bytes, &mut |piece| match form {
+            Form::Json(gathered) => {
+                let fits = gathered
+                    .as_ref()
+                    .is_some_and(|all| all.len() + piece.len() <= READ_BYTES);
+                match gathered {
+                    Some(all) if fits => all.extend_from_slice(piece),
+                    _ => *gathered = None,
+                }
+            }
+            Form::Events(reader) => reader.feed(piece, &mut |event| {
+                if event.name == "message" {
+                    events.push(event.data.into_owned());
+                }
+            }),
+            Form::Other => {}
+        });
+        for event in events {
+            self.payload(event.as_bytes(), out);
+        }
+    }
+
+    fn released(&mut self, bytes: Bytes) -> Bytes {
+        let Some(opening) = &mut self.reading.opening else {
+            return bytes;
+        };
+        let (bytes, announced) = opening.pass(bytes);
+        if let Some(announced) = announced {
+            self.announced(&announced);
+        }
+        bytes
+    }
+
+    fn finish(
+        &mut self,
+        call: &Call,
+        whole: bool,
+        draft: &mut Draft,
+        out: &mut Vec<Noted>,
+    ) -> Verdict {
+        self.reading.decoder.finish();
+        match std::mem::replace(&mut self.reading.form, Form::Other) {
+            Form::Json(Some(document)) if !document.is_empty() => self.payload(&document, out),
+            Form::Json(None) => self.not_understood("the answer is too long to be read", out),
+            Form::Events(reader) if reader.skipped() > 0 => {
+                self.not_understood("an event is too long to be read", out);
+            }
+            _ => {}
+        }
+        if self.reading.decoder.problem().is_some() {
+            self.not_understood("the answer's encoding could not be read", out);
+        }
+        let verdict = self.own_answer(call, draft);
+        self.close_rest(whole, out);
+        Verdict {
+            cut_short: verdict.cut_short && whole && self.reading.status < 400,
+            ..verdict
+        }
+    }
+}
+
+impl Watch {
+    /// The server named the session that begins.
+    fn joined(&mut self, session: String) {
+        let key = (self.party.server.clone(), session.clone());
+        if let Some(run) = &self.run {
+            let (agent, server) = (&self.party.agent.name, &self.party.server);
+            self.ctx
+                .tracker()
+                .session_opened(&run.id, agent, server, &session);
+        }
+        self.party.session = Some(session);
+        self.key = Some(key);
+    }
+
+    /// The server of an HTTP+SSE stream said where to post.
+    fn announced(&mut self, announced: &Announced) {
+        let (own, asked) = &self.paths;
+        let followed = announced.stays_with(&self.target.destination);
+        let address = announced.resolve(asked);
+        let session = session_of(&self.ctx.hasher, &address);
+        let path = announced.resolve(own);
+        self.joined(session);
+        let Some(key) = self.key.clone() else { return };
+        let endpoint = Endpoint {
+            agent: self.party.agent.name.clone(),
+            run: self.run_in_path.clone(),
+            key,
+            address: PathAndQuery::try_from(address).ok().filter(|_| followed),
+        };
+        self.ctx.mcp.sessions().announced(path, endpoint);
+    }
+
+    /// Takes in one JSON-RPC payload from the server.
+    fn payload(&mut self, bytes: &[u8], out: &mut Vec<Noted>) {
+        match jsonrpc::read(bytes) {
+            Ok(payload) => {
+                for message in &payload.messages {
+                    self.message(message, out);
+                }
+            }
+            // An error page is no message; the body is the record.
+            Err(_) if self.reading.status >= 400 => {}
+            Err(_) => self.not_understood("not JSON", out),
+        }
+    }
+
+    fn message(&mut self, message: &Message<'_>, out: &mut Vec<Noted>) {
+        let view = mcp::view(message);
+        let raw = message.raw.raw();
+        if let (Shape::Response | Shape::Error, Some(id)) = (view.shape, &view.id) {
+            let own = self.own.as_ref().is_some_and(|(own, _)| own == id);
+            if own && self.reading.answer.is_none() {
+                self.reading.answer = Some(raw.as_bytes().to_vec());
+                return;
+            }
+            let waiting = self.batch.remove(id).or_else(|| {
+                let key = self.key.as_ref()?;
+                self.ctx.mcp.sessions().answered(key, id)
+            });
+            if let Some(waiting) = waiting {
+                out.push(self.closed(&waiting, &view, raw));
+                return;
+            }
+        }
+        if view.shape == Shape::Error
+            && view.id.is_none()
+            && self.own.is_some()
+            && self.reading.status >= 400
+        {
+            // A transport-level error: it answers the one request there is.
+            self.reading.answer = Some(raw.as_bytes().to_vec());
+            return;
+        }
+        let draft = record::message(Source::Gateway, &self.party, Direction::ToClient, &view);
+        out.push(self.noted(draft, Role::Message, raw));
+    }
+
+    fn noted(&self, mut draft: Draft, role: Role, raw: &str) -> Noted {
+        draft.run.clone_from(&self.run);
+        draft.causes.extend(self.seq.get());
+        let body = Bytes::copy_from_slice(raw.as_bytes());
+        Noted {
+            draft,
+            body: Some((role, Some("application/json".to_owned()), body)),
+        }
+    }
+
+    fn not_understood(&self, why: &'static str, out: &mut Vec<Noted>) {
+        self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+        let mut draft = record::unreadable(Source::Gateway, &self.party, Direction::ToClient, why);
+        draft.run.clone_from(&self.run);
+        draft.causes.extend(self.seq.get());
+        out.push(Noted::event(draft));
+    }
+
+    /// The terminal event of a call that was answered here, but not by this exchange's own answer.
+    fn closed(&mut self, waiting: &Parked, view: &View<'_>, raw: &str) -> Noted {
+        let Parked { call, asked } = waiting;
+        let mut draft = call.closing();
+        let shared = &self.ctx.mcp;
+        let answered = record::answer(shared, &mut self.party, asked, call.seq, view, &mut draft);
+        self.agreed(asked);
+        draft.outcome = Some(Outcome {
+            state: answered.state(),
+            error: answered.error(),
+            reason: None,
+        });
+        draft.timing = Some(timing(call));
+        let body = Bytes::copy_from_slice(raw.as_bytes());
+        Noted {
+            draft,
+            body: Some((Role::Response, Some("application/json".to_owned()), body)),
+        }
+    }
+
+    /// Fills the answer into the exchange's own terminal event.
+    fn own_answer(&mut self, call: &Call, draft: &mut Draft) -> Verdict {
+        let Some((_, asked)) = self.own.clone() else {
+            return Verdict::default();
+        };
+        if let (Some(mcp), Some(session)) = (&mut draft.mcp, &self.party.session) {
+            mcp.session = Some(record::cut(session).to_owned());
+        }
+        let Some(raw) = self.reading.answer.take() else {
+            return Verdict {
+                cut_short: true,
+                ..Verdict::default()
+            };
+        };
+        let Ok(payload) = jsonrpc::read(&raw) else {
+            return Verdict::default();
+        };
+        let Some(message) = payload.messages.first() else {
+            return Verdict::default();
+        };
+        let view = mcp::view(message);
+        let shared = &self.ctx.mcp;
+        let answered = record::answer(shared, &mut self.party, &asked, call.seq, &view, draft);
+        self.agreed(&asked);
+        Verdict {
+            error: answered.error(),
+            ..Verdict::default()
+        }
+    }
+
+    /// Remembers the revision that `initialize` agreed on.
+    fn agreed(&self, asked: &Asked) {
+        if let (true, Some(key), Some(version)) =
+            (asked.method == "initialize", &self.key, &self.party.version)
+        {
+            self.ctx.mcp.sessions().agreed(key, version.clone());
+        }
+    }
+
+    /// Closes what can no longer be answered.
+    fn close_rest(&mut self, whole: bool, out: &mut Vec<Noted>) {
+        let mut left: Vec<Parked> = self.batch.drain().map(|(_, parked)| parked).collect();
+        if let Some(key) = &self.key {
+            let mut sessions = self.ctx.mcp.sessions();
+            if !whole || self.reading.status >= 400 {
+                left.extend(
+                    self.elsewhere
+                        .iter()
+                        .filter_map(|id| sessions.answered(key, id)),
+                );
+            }
+            let announced = self.purpose == Purpose::Stream && self.reading.opening.is_some();
+            let ended = self.purpose == Purpose::End && whole && self.reading.status < 300;
+            if announced || ended {
+                left.extend(sessions.ended(key));
+            }
+        }
+        let error = match self.reading.status {
+            0 => "not_answered".to_owned(),
+            status if status >= 400 => format!("http_{status}"),
+            _ => "no_answer".to_owned(),
+        };
+        let state = if self.reading.status >= 400 || self.reading.status == 0 {
+            State::UpstreamError
+        } else {
+            State::StreamError
+        };
+        for Parked { call, .. } in left {
+            let mut draft = call.closing();
+            draft.outcome = Some(Outcome {
+                state,
+                error: Some(error.clone()),
+                reason: None,
+            });
+            draft.timing = Some(timing(&call));
+            out.push(Noted::event(draft));
+        }
+    }
+}
+
+/// How long a call took that ended just now.
+pub(crate) fn timing(call: &Call) -> Timing {
+    let us = |from: Instant| u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Timing {
+        upstream_us: call.clock.forwarded.map(us),
+        total_us: Some(us(call.clock.started)),
+        ..Timing::default()
+    }
+}
+
+/// A name for the session behind an announced endpoint. The endpoint itself is what lets one post there.
+pub(crate) fn session_of(hasher: &RandomState, address: &str) -> String {
+    format!("endpoint-{:016x}", hasher.hash_one(address))
+}

@@ -1,0 +1,1 @@
+//! The local socket that wrappers (`tacho mcp`, `tacho run`) record through.
