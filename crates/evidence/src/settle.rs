@@ -57,6 +57,7 @@ impl Settler {
 
     pub(crate) fn set_level(&mut self, level: i32) {
         self.volume.set_level(level);
+        self.tiles.set_level(level);
     }
 
     /// Settles one frame, whose payload lies in `bytes`.

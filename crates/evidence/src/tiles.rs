@@ -10,8 +10,6 @@ use tlog::{Checkpoint, Hash, bundle, leaf_hash};
 
 pub(crate) const CHECKPOINT: &str = "log/checkpoint";
 
-const BUNDLE_LEVEL: i32 = 3;
-
 fn io(path: &str) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::io(path, &error)
 }
@@ -112,7 +110,12 @@ pub(crate) struct TileWriter {
     settled: Vec<String>,
     /// Size that the partial files show.
     shown: u64,
+    /// Compression level of the bundles to come.
+    level: i32,
 }
+
+/// Compression of bundles until told otherwise.
+const LEVEL: i32 = 3;
 
 impl TileWriter {
     /// Goes on with the first `size` entries that lie on disk.
@@ -150,6 +153,7 @@ impl TileWriter {
             partial: Vec::new(),
             settled: Vec::new(),
             shown,
+            level: LEVEL,
         };
         writer.partial = writer.partial_paths();
         writer.settled.clone_from(&writer.partial);
@@ -170,6 +174,11 @@ impl TileWriter {
                 .map(bundle_path),
         );
         paths
+    }
+
+    /// Compression level of the bundles to come: higher when there is time.
+    pub(crate) fn set_level(&mut self, level: i32) {
+        self.level = level;
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -199,7 +208,7 @@ impl TileWriter {
     fn write_bundle(&self, disk: &dyn Disk, index: u64, width: u16) -> Result<(), Error> {
         let id = BundleId::new(index, width).map_err(|error| log_error(&error))?;
         let path = bundle_path(id);
-        let stored = zstd::bulk::compress(&self.bundle, BUNDLE_LEVEL).map_err(io(&path))?;
+        let stored = zstd::bulk::compress(&self.bundle, self.level).map_err(io(&path))?;
         disk.write(&path, &stored).map_err(io(&path))
     }
 
