@@ -36,7 +36,12 @@ impl<'a> Message<'a> {
                 "content" => message.content = Some(value),
                 "refusal" => message.refusal = value.str(),
                 "tool_calls" => message.tool_calls = Some(value),
-                "function_call" => message.function_call = Some(value),
+                // Some providers fill in every field they know: a call that names nothing is none.
+                "function_call" => {
+                    let says = |key| value.get_str(key).is_some_and(|text| !text.is_empty());
+                    message.function_call =
+                        Some(value).filter(|_| says("name") || says("arguments"));
+                }
                 "tool_call_id" => message.tool_call_id = value.str(),
                 "audio" => message.audio = Some(value),
                 "executed_tools" => message.executed_tools = Some(value),
