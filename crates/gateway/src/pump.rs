@@ -19,6 +19,7 @@ use http::{HeaderMap, Response, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -563,12 +564,19 @@ fn outcome(end: End, status: u16, received: u64, verdict: Verdict) -> Outcome {
 
 /// The recorder's own word for how a body broke.
 fn broken(error: &hyper::Error) -> &'static str {
-    if error.is_incomplete_message() {
-        "incomplete_body"
-    } else if error.is_parse() {
-        "malformed_body"
-    } else {
-        "broken_body"
+    let mut source = std::error::Error::source(error);
+    let mut io = None;
+    while let Some(cause) = source {
+        io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(io);
+        source = cause.source();
+    }
+    match io {
+        Some(ErrorKind::UnexpectedEof) => "incomplete_body",
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection_reset",
+        Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => "malformed_body",
+        _ if error.is_incomplete_message() => "incomplete_body",
+        _ if error.is_parse() => "malformed_body",
+        _ => "broken_body",
     }
 }
 

@@ -1,0 +1,362 @@
+//! Every call ends, in the state that is true, with the bytes that passed.
+
+use crate::rig::*;
+use event::{Role, State};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+const ANTHROPIC: &str = "/anthropic/v1/messages";
+
+async fn ended(rig: &Rig) -> (State, Option<String>) {
+    let (_, end) = rig.one().await;
+    let outcome = end.outcome.unwrap();
+    (outcome.state, outcome.error)
+}
+
+fn state(state: State, error: &str) -> (State, Option<String>) {
+    (state, (!error.is_empty()).then(|| error.to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_is_not_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let rig = Rig::new(addr).await;
+    let answer = text(&rig.exchange(&post(ANTHROPIC, b"{}")).await);
+    assert!(
+        answer.starts_with("HTTP/1.1 502") && answer.contains(r#""type":"api_error""#),
+        "{answer}"
+    );
+    assert_eq!(
+        ended(&rig).await,
+        state(State::UpstreamError, "connect_failed")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_never_were() {
+    for (raw, error) in [
+        ("", "closed_before_answer"),
+        ("HTTP/1.1 200", "closed_before_answer"),
+        ("SSH-2.0-x\r\n\r\n", "malformed_answer"),
+    ] {
+        let upstream = Upstream::answering(raw).await;
+        let rig = Rig::new(upstream.addr).await;
+        let answer = text(&rig.exchange(&post(ANTHROPIC, b"{}")).await);
+        assert!(answer.starts_with("HTTP/1.1 502"), "{raw:?}: {answer}");
+        assert_eq!(
+            ended(&rig).await,
+            state(State::UpstreamError, error),
+            "{raw:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_before_the_answer() {
+    let upstream = Upstream::scripted(|_, stream| async move { reset(stream) }).await;
+    let rig = Rig::new(upstream.addr).await;
+    assert!(text(&rig.exchange(&post(ANTHROPIC, b"{}")).await).starts_with("HTTP/1.1 502"));
+    assert_eq!(ended(&rig).await.0, State::UpstreamError);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_status_is_an_upstream_error_and_passes_untouched() {
+    let body = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let mut raw = format!(
+        "HTTP/1.1 529 \r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    raw.extend_from_slice(body);
+    let upstream = Upstream::answering(raw).await;
+    let rig = Rig::new(upstream.addr).await;
+    let answer = rig.exchange(&post(ANTHROPIC, b"{}")).await;
+    assert_eq!(parted(&answer).1, body);
+    assert_eq!(
+        ended(&rig).await,
+        state(State::UpstreamError, "overloaded_error")
+    );
+}
+
+/// What an upstream does after it has sent some of its answer.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Close,
+    Reset,
+    Hang,
+    Garbage,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_break_are_relayed_as_broken() {
+    let sse = b"event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    let mut stream = chunked_head("text/event-stream");
+    stream.extend(chunk(sse));
+    let short =
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"a\":"
+            .to_vec();
+    let none = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+        .to_vec();
+    for (raw, body, then, expected) in [
+        (
+            stream.clone(),
+            &sse[..],
+            Then::Close,
+            state(State::StreamError, "incomplete_body"),
+        ),
+        (
+            stream.clone(),
+            &sse[..],
+            Then::Reset,
+            state(State::StreamError, "connection_reset"),
+        ),
+        (
+            stream.clone(),
+            &sse[..],
+            Then::Hang,
+            state(State::Expired, "idle_timeout"),
+        ),
+        (
+            stream,
+            &sse[..],
+            Then::Garbage,
+            state(State::StreamError, "malformed_body"),
+        ),
+        (
+            short.clone(),
+            b"{\"a\":",
+            Then::Close,
+            state(State::StreamError, "incomplete_body"),
+        ),
+        (
+            short,
+            b"{\"a\":",
+            Then::Hang,
+            state(State::Expired, "idle_timeout"),
+        ),
+        (
+            none,
+            b"",
+            Then::Close,
+            state(State::UpstreamError, "incomplete_body"),
+        ),
+    ] {
+        let go = Arc::new(Notify::new());
+        let upstream = Upstream::scripted({
+            let go = go.clone();
+            move |_, mut stream: TcpStream| {
+                let (raw, go) = (raw.clone(), go.clone());
+                async move {
+                    stream.write_all(&raw).await.unwrap();
+                    go.notified().await;
+                    match then {
+                        Then::Close => drop(stream),
+                        Then::Reset => reset(stream),
+                        Then::Hang => drop(to_end(&mut stream).await),
+                        Then::Garbage => {
+                            stream.write_all(b"zzz\r\n").await.ok();
+                            to_end(&mut stream).await;
+                        }
+                    }
+                }
+            }
+        })
+        .await;
+        let rig = Rig::with(upstream.addr, |config| {
+            config.limits.idle_timeout = Duration::from_millis(300)
+        })
+        .await;
+        let mut client = rig.connect().await;
+        client.write_all(&post(ANTHROPIC, b"{}")).await.unwrap();
+        let mut got = Vec::new();
+        if !body.is_empty() {
+            until(&mut client, &mut got, body).await;
+        }
+        go.notify_one();
+        got.extend(to_end(&mut client).await);
+        let (_, end) = rig.one().await;
+        let outcome = end.outcome.clone().unwrap();
+        assert_eq!((outcome.state, outcome.error), expected, "{then:?}");
+        assert_eq!(rig.body(&end, Role::Response), body, "{then:?}");
+        if !got.is_empty() {
+            let (_, relayed, whole) = parted(&got);
+            assert!(
+                !whole,
+                "a broken answer looks whole: {then:?} {:?}",
+                text(&got)
+            );
+            assert_eq!(relayed, body, "{then:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_200_is_not_an_outcome() {
+    let error = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
+    let open = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\n";
+    let whole = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    for (body, expected) in [
+        (&error[..], state(State::StreamError, "overloaded_error")),
+        (open, state(State::StreamError, "no_terminal_event")),
+        (whole, state(State::Completed, "")),
+    ] {
+        let mut raw = chunked_head("text/event-stream");
+        raw.extend(chunk(body));
+        raw.extend_from_slice(b"0\r\n\r\n");
+        let upstream = Upstream::answering(raw).await;
+        let rig = Rig::new(upstream.addr).await;
+        let request = br#"{"model":"x","stream":true,"max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
+        let answer = rig.exchange(&post(ANTHROPIC, request)).await;
+        let (_, relayed, clean) = parted(&answer);
+        assert!(clean && relayed == body);
+        assert_eq!(ended(&rig).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_after_any_chunk() {
+    for leave_after in 0..4 {
+        let go = Arc::new(Notify::new());
+        let left = Arc::new(Notify::new());
+        let upstream = Upstream::scripted({
+            let (go, left) = (go.clone(), left.clone());
+            move |_, mut stream| {
+                let (go, left) = (go.clone(), left.clone());
+                async move {
+                    if leave_after > 0 {
+                        stream
+                            .write_all(&chunked_head("text/event-stream"))
+                            .await
+                            .unwrap();
+                    }
+                    for n in 0..leave_after {
+                        go.notified().await;
+                        stream
+                            .write_all(&chunk(format!("data: {n}\n\n").as_bytes()))
+                            .await
+                            .unwrap();
+                    }
+                    // The disconnect reaches the upstream.
+                    to_end(&mut stream).await;
+                    left.notify_one();
+                }
+            }
+        })
+        .await;
+        let rig = Rig::new(upstream.addr).await;
+        let mut client = rig.connect().await;
+        client.write_all(&post(ANTHROPIC, b"{}")).await.unwrap();
+        let mut got = Vec::new();
+        let mut expected = String::new();
+        for n in 0..leave_after {
+            go.notify_one();
+            until(&mut client, &mut got, format!("data: {n}\n\n").as_bytes()).await;
+            expected.push_str(&format!("data: {n}\n\n"));
+        }
+        if leave_after == 0 {
+            while upstream.seen().is_empty() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        reset(client);
+        within(left.notified()).await;
+        let (_, end) = rig.one().await;
+        assert_eq!(
+            end.outcome.as_ref().unwrap().state,
+            State::ClientAborted,
+            "after {leave_after}"
+        );
+        assert_eq!(text(&rig.body(&end, Role::Response)), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_answer_in_time() {
+    let upstream =
+        Upstream::scripted(|_, mut stream| async move { drop(to_end(&mut stream).await) }).await;
+    let rig = Rig::with(upstream.addr, |config| {
+        config.limits.head_timeout = Duration::from_millis(50)
+    })
+    .await;
+    let answer = text(&rig.exchange(&post("/openai/chat/completions", b"{}")).await);
+    assert!(
+        answer.starts_with("HTTP/1.1 504") && answer.contains("upstream_timeout"),
+        "{answer}"
+    );
+    assert_eq!(ended(&rig).await, state(State::Expired, "head_timeout"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_lets_calls_end_and_ends_the_others() {
+    let go = Arc::new(Notify::new());
+    let upstream = Upstream::scripted({
+        let go = go.clone();
+        move |request: Seen, mut stream| {
+            let go = go.clone();
+            async move {
+                let slow = request.head.contains("/slow");
+                stream
+                    .write_all(&chunked_head("text/event-stream"))
+                    .await
+                    .unwrap();
+                stream.write_all(&chunk(b"data: 1\n\n")).await.unwrap();
+                if !slow {
+                    go.notified().await;
+                    stream.write_all(b"0\r\n\r\n").await.unwrap();
+                }
+                to_end(&mut stream).await;
+            }
+        }
+    })
+    .await;
+    let mut rig = Rig::new(upstream.addr).await;
+    let mut clients = Vec::new();
+    for path in ["/raw/slow", "/raw/quick"] {
+        let mut client = rig.connect().await;
+        client.write_all(&post(path, b"{}")).await.unwrap();
+        let mut got = Vec::new();
+        until(&mut client, &mut got, b"data: 1\n\n").await;
+        clients.push((client, got));
+    }
+    go.notify_one();
+    rig.stop().await;
+    let mut states: Vec<_> = rig
+        .closed(2)
+        .await
+        .into_iter()
+        .map(|(_, end)| end.outcome.unwrap().state)
+        .collect();
+    states.sort();
+    assert_eq!(states, [State::Completed, State::Expired]);
+    assert!(TcpStream::connect(rig.addr).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_over_the_bound_passes_and_is_recorded_up_to_it() {
+    let body = vec![b'x'; 300_000];
+    let upstream = Upstream::answering(ok("application/json", &body)).await;
+    let rig = Rig::with(upstream.addr, |config| {
+        config.limits.response_body = 100_000
+    })
+    .await;
+    let answer = rig.exchange(&post("/raw/x", b"{}")).await;
+    assert_eq!(parted(&answer).1, body);
+    let (_, end) = rig.one().await;
+    let stored = rig.body_ref(&end, Role::Response).unwrap();
+    assert_eq!((stored.len, stored.truncated), (100_000, 200_000));
+    let gap = rig
+        .of(&["gap"])
+        .into_iter()
+        .find_map(|line| line.gap)
+        .unwrap();
+    assert_eq!(
+        (gap.cause.as_str(), gap.count, gap.from, gap.to),
+        ("truncated", 200_000, Some(100_000), Some(299_999))
+    );
+    assert_eq!(end.outcome.unwrap().state, State::Completed);
+}

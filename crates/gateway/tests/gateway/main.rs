@@ -1,0 +1,17 @@
+//! The data plane against a real recorder and upstreams that do as they are told, byte by byte, over real connections.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod ends;
+mod http2;
+mod order;
+mod refused;
+mod retries;
+mod rig;
+mod upgraded;
+mod wire;
