@@ -13,6 +13,9 @@ const LAST: &str = "last";
 /// Shortest beginning of a run's id that stands for the whole.
 const MIN_PREFIX: usize = 4;
 
+/// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
+const SIMILAR: f64 = 0.8;
+
 /// How many suggestions a hint holds.
 const SUGGESTIONS: usize = 3;
 
@@ -135,7 +138,7 @@ pub(crate) fn nearest(wrong: &str, names: &[&str], otherwise: &str) -> String {
                 *name,
             )
         })
-        .filter(|(score, _)| *score > 0.75)
+        .filter(|(score, _)| *score > SIMILAR)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.dedup();
@@ -143,7 +146,7 @@ pub(crate) fn nearest(wrong: &str, names: &[&str], otherwise: &str) -> String {
     if near.is_empty() {
         return otherwise.to_owned();
     }
-    format!("did you mean {}? {otherwise}", listed(&near))
+    format!("did you mean {}?", listed(&near))
 }
 
 fn listed(names: &[&str]) -> String {
@@ -184,7 +187,7 @@ mod tests {
     fn hints_name_what_is_near() {
         assert_eq!(
             nearest("nightly-inport", &RUNS, "list them with `tacho runs`"),
-            "did you mean `nightly-import`? list them with `tacho runs`"
+            "did you mean `nightly-import`?"
         );
         assert_eq!(nearest("xyz", &RUNS, "list them"), "list them");
     }

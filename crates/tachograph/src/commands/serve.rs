@@ -103,7 +103,7 @@ async fn record(
         recorder: recorder.clone(),
         started: Instant::now(),
         gateway: address.gateway.clone(),
-        data: context.data.display().to_string(),
+        data: absolute(&context.data).display().to_string(),
         governance: config.digest(),
     };
     let mut beside = JoinSet::new();
@@ -202,6 +202,11 @@ fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorde
         .facts
         .insert("configuration".to_owned(), config.facts());
     Recorder::open(options).map_err(|error| record::unreadable(data, &error))
+}
+
+/// The directory as someone elsewhere has to name it.
+fn absolute(data: &Path) -> PathBuf {
+    std::path::absolute(data).unwrap_or_else(|_| data.to_owned())
 }
 
 fn announce(data: &Path, address: &Address) -> Result<(), Failure> {

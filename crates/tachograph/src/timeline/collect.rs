@@ -6,6 +6,10 @@ use crate::summary::{RunSummary, grouped};
 use event::{Kind, Line, State};
 use std::collections::BTreeMap;
 
+/// Changes of a message history that bring in what never passed the recorder. The others (an agent
+/// that drops or edits what it said before) change what the model sees, not what was recorded.
+const UNSEEN: [&str; 2] = ["unseen", "inserted"];
+
 /// Everything in the log that one run's story needs.
 #[derive(Debug)]
 pub(crate) struct Collected {
@@ -29,6 +33,7 @@ pub(crate) struct Collector {
     streams: BTreeMap<u64, (u64, u64)>,
     truncated_bytes: u64,
     gaps_around: u64,
+    unseen: u64,
 }
 
 impl Collector {
@@ -41,6 +46,7 @@ impl Collector {
             streams: BTreeMap::new(),
             truncated_bytes: 0,
             gaps_around: 0,
+            unseen: 0,
         }
     }
 
@@ -83,6 +89,8 @@ impl Collector {
         self.truncated_bytes = line.bodies.iter().fold(self.truncated_bytes, |sum, body| {
             sum.saturating_add(body.truncated)
         });
+        let change = line.history.as_ref().map(|history| history.change.as_str());
+        self.unseen += u64::from(change.is_some_and(|change| UNSEEN.contains(&change)));
         self.lines.push(line);
     }
 
@@ -127,10 +135,10 @@ impl Collector {
                 ),
             ),
             (
-                self.summary.departures,
+                self.unseen,
                 format!(
-                    "the message history departs {} from what was seen: the model was shown something that the recorder did not see arise",
-                    counted(self.summary.departures, "time")
+                    "{} with messages that the recorder did not see arise",
+                    counted(self.unseen, "request")
                 ),
             ),
         ];

@@ -71,6 +71,19 @@ impl Teller<'_> {
         if let Some(by) = &timeline.grouped_by {
             self.row("grouped", &format!("by {by}"))?;
         }
+        if run.departures > 0 {
+            let text = format!(
+                "departs {} from what was seen",
+                counted(run.departures, "time")
+            );
+            self.text(
+                2,
+                &format!("{:<LABEL_COLUMNS$}", "history"),
+                DIM,
+                &format!("!! {text}"),
+                WARN,
+            )?;
+        }
         self.wholeness(timeline)
     }
 
@@ -222,6 +235,9 @@ impl Teller<'_> {
             ]);
         };
         let mut words = details.to_vec();
+        if end.state != State::Completed {
+            words.extend(end.status.map(|status| format!("HTTP {status}")));
+        }
         if let Some(timing) = &end.timing {
             if let Some(us) = timing.first_byte_us {
                 words.push(format!("first byte {}", when::span_us(us)));
@@ -239,7 +255,6 @@ impl Teller<'_> {
                 text.push_str(detail);
             }
             words.insert(0, text);
-            words.extend(end.status.map(|status| format!("HTTP {status}")));
             let label = format!("!! {} ", end.state.as_str().to_ascii_uppercase());
             self.text(TIME_COLUMNS, &label, style, &words.join(" · "), PLAIN)?;
         }

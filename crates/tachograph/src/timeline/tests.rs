@@ -182,7 +182,14 @@ fn whatever_speaks_against_the_record_is_said() {
         });
     });
     log.event(Kind::Gap, |draft| draft.run = None);
-    log.event(Kind::RunHistory, |_| {});
+    for change in ["unseen", "dropped"] {
+        log.event(Kind::RunHistory, |draft| {
+            draft.history = Some(event::History {
+                change: change.to_owned(),
+                ..Default::default()
+            });
+        });
+    }
     let timeline = log.tell();
     assert!(!timeline.whole);
     for expected in [
@@ -190,7 +197,7 @@ fn whatever_speaks_against_the_record_is_said() {
         "1 recorded gap in this run",
         "1 recorded gap of the recorder",
         "1 call cut off",
-        "history departs 1 time ",
+        "1 request with messages that the recorder did not see",
     ] {
         assert!(
             timeline.doubts.iter().any(|doubt| doubt.contains(expected)),
