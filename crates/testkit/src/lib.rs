@@ -11,12 +11,14 @@
 mod ledger;
 pub mod mcp;
 pub mod model;
+mod recorder;
 mod replay;
 mod reply;
 mod server;
 mod wire;
 
 pub use ledger::{Digest, Entry, Ledger, Sent};
+pub use recorder::{Recorder, figure, shared};
 pub use replay::{Book, REPLAY_HEADER};
 pub use reply::{Framing, Gate, Reply, Step};
 pub use server::Upstream;

@@ -1,0 +1,326 @@
+//! `tacho demo`: plays a recorded incident through a real gateway and shows what the record says.
+
+use crate::commands::Context;
+use crate::demo::{AGENT, Agent, MCP_SERVER, RUN, Stage, Step, flip_one_byte};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::out::{BAD, DIM, HEAD, MODEL, Out, PLAIN, TOOL};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long the recorder may take to start and to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most characters of a tool's arguments that the narration shows.
+const SHOWN_ARGUMENTS: usize = 72;
+
+/// Arguments of `tacho demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The incident: a support agent reads a ticket with hidden instructions in it, exports the customer
+table and mails it to a stranger. The model and the tools are scripted; the recorder between them
+and the agent is the real one. Nothing leaves this machine.
+
+At a terminal the recorder goes on until Ctrl-C, so that you can point an agent of your own at it.")]
+pub(crate) struct Args {
+    /// Leave the recorder running after the incident, also where nobody watches
+    #[arg(long)]
+    stay: bool,
+    /// Stop the recorder after the incident, also at a terminal
+    #[arg(long, conflicts_with = "stay")]
+    no_stay: bool,
+    /// Afterwards change one byte in a copy of the record, and verify the copy
+    #[arg(long)]
+    tamper: bool,
+}
+
+/// Plays the incident. `named` says whether the directory was chosen by the person who asked.
+pub(crate) async fn execute(
+    context: &Context,
+    named: bool,
+    args: Args,
+) -> Result<ExitCode, Failure> {
+    let places = Places::prepare(context, named)?;
+    let data = &places.record;
+    let mut out = Out::new(context);
+    let stage = Stage::start().await?;
+    let mut recorder = Recorder::start(&places, &stage).await?;
+
+    out.line(&[
+        (HEAD, "An incident, recorded. "),
+        (
+            PLAIN,
+            "A support agent works on a ticket; it knows no address but the recorder's.",
+        ),
+    ])?;
+    out.end()?;
+    Agent::new(&recorder.gateway)
+        .work(|step| narrate(&mut out, &step))
+        .await?;
+
+    show(&mut out, data, &["timeline", RUN]).await?;
+    show(&mut out, data, &["verify"]).await?;
+    if args.stay || (std::io::stdout().is_terminal() && !args.no_stay) {
+        invite(&mut out, &recorder, data)?;
+        recorder.until_interrupted().await?;
+    }
+    recorder.stop().await?;
+    if args.tamper {
+        tamper(&mut out, &places).await?;
+    }
+    out.end()?;
+    out.line(&[
+        (DIM, "The recorder has stopped. The record stays in "),
+        (PLAIN, &data.display().to_string()),
+    ])?;
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+/// Where the demo keeps its things.
+struct Places {
+    /// The record.
+    record: PathBuf,
+    /// A directory of the demo's own: configuration, log, the altered copy.
+    own: PathBuf,
+}
+
+impl Places {
+    fn prepare(context: &Context, named: bool) -> Result<Self, Failure> {
+        let name = format!(
+            "tachograph-demo-{}",
+            ulid::Ulid::new().to_string().to_lowercase()
+        );
+        let own = std::env::temp_dir().join(name);
+        let record = if named {
+            context.data.clone()
+        } else {
+            own.join("record")
+        };
+        if std::fs::read_dir(&record).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Failure::usage(format!(
+                "{} is not empty, and a demo has no business in a real record",
+                record.display()
+            ))
+            .hint("name an empty directory with `--data DIR`, or none at all"));
+        }
+        for directory in [&own, &record] {
+            fs_err::create_dir_all(directory).map_err(|error| {
+                Failure::new("cannot make the demo's directory").because(&error)
+            })?;
+        }
+        Ok(Self { record, own })
+    }
+}
+
+fn narrate(out: &mut Out, step: &Step) -> Result<(), Failure> {
+    match step {
+        Step::Asked(task) => out.line(&[(MODEL, "  user   "), (PLAIN, task)])?,
+        Step::Called {
+            tool,
+            arguments,
+            result_bytes,
+        } => {
+            let mut shown: String = arguments.chars().take(SHOWN_ARGUMENTS).collect();
+            if shown.len() < arguments.len() {
+                shown.push_str("...");
+            }
+            out.line(&[
+                (TOOL, "  tool   "),
+                (HEAD, tool),
+                (PLAIN, &format!(" {shown}")),
+                (DIM, &format!("  -> {result_bytes} bytes")),
+            ])?;
+        }
+        Step::Said(words) => out.line(&[(MODEL, "  model  "), (PLAIN, words)])?,
+    }
+    out.flush()
+}
+
+/// Runs one of our own commands on the record, as a person would, and returns its exit code.
+async fn show(out: &mut Out, data: &Path, words: &[&str]) -> Result<i32, Failure> {
+    out.end()?;
+    out.line(&[
+        (DIM, "$ "),
+        (
+            HEAD,
+            &format!("tacho {} --data {}", words.join(" "), data.display()),
+        ),
+    ])?;
+    out.flush()?;
+    let status = tacho(data)?
+        .args(words)
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .map_err(|error| {
+            Failure::new(format!("cannot run `tacho {}`", words.join(" "))).because(&error)
+        })?;
+    Ok(status.code().unwrap_or(-1))
+}
+
+fn tacho(data: &Path) -> Result<Command, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new("cannot find this program again").because(&error))?;
+    let mut command = Command::new(program);
+    command
+        .arg("--data")
+        .arg(data)
+        .env_remove("TACHO_DATA")
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+async fn tamper(out: &mut Out, places: &Places) -> Result<(), Failure> {
+    let copy = places.own.join("altered");
+    let place = flip_one_byte(&places.record, &copy)?;
+    out.end()?;
+    out.line(&[
+        (BAD, "One byte changed "),
+        (
+            PLAIN,
+            &format!("in a copy: byte {} of {}", place.offset, place.file),
+        ),
+    ])?;
+    let code = show(out, &copy, &["verify"]).await?;
+    out.line(&[(DIM, &format!("exit {code}"))])?;
+    if code == i32::from(Exit::Altered.code()) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "the change went unnoticed: this is a fault of Tachograph",
+    ))
+}
+
+fn invite(out: &mut Out, recorder: &Recorder, data: &Path) -> Result<(), Failure> {
+    let gateway = &recorder.gateway;
+    out.end()?;
+    out.line(&[
+        (HEAD, "The recorder goes on. "),
+        (PLAIN, "Point an agent of your own at it:"),
+    ])?;
+    for (name, value) in [
+        (
+            "ANTHROPIC_BASE_URL",
+            format!("{gateway}/agent/mine/anthropic"),
+        ),
+        ("OPENAI_BASE_URL", format!("{gateway}/agent/mine/openai/v1")),
+        (
+            "GOOGLE_GEMINI_BASE_URL",
+            format!("{gateway}/agent/mine/gemini"),
+        ),
+    ] {
+        out.line(&[(PLAIN, &format!("  export {name}={value}"))])?;
+    }
+    out.line(&[(
+        PLAIN,
+        &format!("  an MCP server over HTTP: {gateway}/agent/{AGENT}/mcp/{MCP_SERVER}"),
+    )])?;
+    out.line(&[(
+        PLAIN,
+        &format!(
+            "  an MCP server over stdio: tacho mcp --agent mine --server NAME --data {} -- COMMAND",
+            data.display()
+        ),
+    )])?;
+    out.line(&[(
+        PLAIN,
+        &format!("and watch: tacho events --follow --data {}", data.display()),
+    )])?;
+    out.line(&[(DIM, "Ctrl-C stops it.")])?;
+    out.flush()
+}
+
+/// `tacho serve` as a process of its own, on free ports.
+struct Recorder {
+    process: Child,
+    gateway: String,
+}
+
+impl Recorder {
+    async fn start(places: &Places, stage: &Stage) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::error::Error| {
+            Failure::new("cannot start the recorder").because(error)
+        };
+        let (file, log) = (
+            places.own.join("tacho.toml"),
+            places.own.join("recorder.log"),
+        );
+        fs_err::write(&file, stage.configuration()).map_err(|error| failed(&error))?;
+        let stderr = std::fs::File::create(&log).map_err(|error| failed(&error))?;
+        let mut process = tacho(&places.record)?
+            .args([
+                "serve",
+                "--gateway",
+                "127.0.0.1:0",
+                "--console",
+                "127.0.0.1:0",
+                "--config",
+            ])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            // Ctrl-C at the terminal is for the demo, which then stops the recorder in good order.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let Some(stdout) = process.stdout.take() else {
+            return Err(Failure::new("cannot listen to the recorder"));
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = match ready {
+            Ok(Ok(Some(line))) => line,
+            Ok(Err(error)) => return Err(failed(&error)),
+            Ok(Ok(None)) | Err(_) => {
+                return Err(Failure::new("the recorder did not start")
+                    .hint(format!("see {}", log.display())));
+            }
+        };
+        let gateway = line
+            .split(' ')
+            .find_map(|word| word.strip_prefix("gateway="));
+        let gateway = gateway.ok_or_else(|| {
+            Failure::new("the recorder said something else than ready").cause(line.clone())
+        })?;
+        Ok(Self {
+            gateway: gateway.to_owned(),
+            process,
+        })
+    }
+
+    /// Waits for Ctrl-C; an error if the recorder ends before.
+    async fn until_interrupted(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.map_err(|error| Failure::new("cannot listen for Ctrl-C").because(&error))
+            }
+            _ = self.process.wait() => Err(Failure::new("the recorder has stopped by itself")),
+        }
+    }
+
+    async fn stop(mut self) -> Result<(), Failure> {
+        let failed =
+            |error: &dyn std::error::Error| Failure::new("cannot stop the recorder").because(error);
+        let pid = self
+            .process
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+                .map_err(|error| failed(&error))?;
+        }
+        match tokio::time::timeout(PATIENCE, self.process.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(Failure::new(format!("the recorder ended with {status}"))),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(_) => Err(Failure::new("the recorder did not stop")),
+        }
+    }
+}
