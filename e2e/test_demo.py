@@ -43,7 +43,11 @@ def test_tampering_is_shown(tmp_path):
     done = demo("--tamper", env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert "ALTERED" in done.stdout and "exit 10" in done.stdout
-    assert re.search(r"first bad record: .*event \d+", done.stdout), done.stdout
+    named = int(re.search(r"first bad record: .*event (\d+)", done.stdout).group(1))
+    [record] = tmp_path.glob("tachograph-demo-*/record")
+    shown = subprocess.run([TACHO, "show", str(named), "--json", "--data", str(record)], capture_output=True, timeout=60)
+    event = json.loads(shown.stdout)
+    assert "send_email" in shown.stdout.decode() and event["kind"] in ("model.response", "tool.request"), event
 
 
 def test_at_a_terminal_the_recorder_goes_on(tmp_path):

@@ -88,7 +88,7 @@ def test_sdk_to_sdk_over_http(recorder, servers, agent, server, mode):
 
     good, bad, counted, progress = asyncio.run(work())
     assert good.content[0].text == "Z\u00fcrich: 12 degrees, rain \u2602"
-    assert bad.is_error and "frozen" in bad.content[0].text
+    assert bad.is_error
     assert counted.content[0].text == "counted to 3"
     if server == "events":
         assert progress == [(1, 3), (2, 3), (3, 3)]

@@ -1,7 +1,7 @@
 //! `tacho demo`: plays a recorded incident through a real gateway and shows what the record says.
 
 use crate::commands::Context;
-use crate::demo::{AGENT, Agent, MCP_SERVER, RUN, Stage, Step, flip_one_byte};
+use crate::demo::{AGENT, Agent, MCP_SERVER, RUN, Stage, Step, alter_one_letter};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{BAD, DIM, HEAD, MODEL, Out, PLAIN, TOOL};
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Stop the recorder after the incident, also at a terminal
     #[arg(long, conflicts_with = "stay")]
     no_stay: bool,
-    /// Afterwards change one byte in a copy of the record, and verify the copy
+    /// Afterwards change one letter in a copy of the record, and verify the copy
     #[arg(long)]
     tamper: bool,
 }
@@ -62,13 +62,16 @@ pub(crate) async fn execute(
         .work(|step| narrate(&mut out, &step))
         .await?;
 
-    show(&mut out, data, &["timeline", RUN]).await?;
-    show(&mut out, data, &["verify"]).await?;
     if args.stay || (std::io::stdout().is_terminal() && !args.no_stay) {
+        recorder.until_signed(data).await?;
+        look(&mut out, data).await?;
         invite(&mut out, &recorder, data)?;
         recorder.until_interrupted().await?;
+        recorder.stop().await?;
+    } else {
+        recorder.stop().await?;
+        look(&mut out, data).await?;
     }
-    recorder.stop().await?;
     if args.tamper {
         tamper(&mut out, &places).await?;
     }
@@ -79,6 +82,18 @@ pub(crate) async fn execute(
     ])?;
     out.flush()?;
     Ok(Exit::Done.into())
+}
+
+/// What a person would type next, and what it shows.
+async fn look(out: &mut Out, data: &Path) -> Result<(), Failure> {
+    show(out, data, &["timeline", RUN]).await?;
+    let code = show(out, data, &["verify"]).await?;
+    if code == i32::from(Exit::Done.code()) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the record does not verify: exit {code}"
+    )))
 }
 
 /// Where the demo keeps its things.
@@ -177,13 +192,16 @@ fn tacho(data: &Path) -> Result<Command, Failure> {
 
 async fn tamper(out: &mut Out, places: &Places) -> Result<(), Failure> {
     let copy = places.own.join("altered");
-    let place = flip_one_byte(&places.record, &copy)?;
+    let change = alter_one_letter(&places.record, &copy)?;
     out.end()?;
     out.line(&[
-        (BAD, "One byte changed "),
+        (BAD, "One letter changed "),
         (
             PLAIN,
-            &format!("in a copy: byte {} of {}", place.offset, place.file),
+            &format!(
+                "in a copy: {} now says {:?} instead of {:?}, and every checksum on the way is made to fit.",
+                change.file, change.after, change.before
+            ),
         ),
     ])?;
     let code = show(out, &copy, &["verify"]).await?;
@@ -292,6 +310,19 @@ impl Recorder {
             gateway: gateway.to_owned(),
             process,
         })
+    }
+
+    /// Waits for the first signed checkpoint, so that there is something to verify.
+    async fn until_signed(&self, data: &Path) -> Result<(), Failure> {
+        let checkpoint = data.join("log").join("checkpoint");
+        let signed = async {
+            while !checkpoint.exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, signed)
+            .await
+            .map_err(|_| Failure::new("the recorder has signed no checkpoint"))
     }
 
     /// Waits for Ctrl-C; an error if the recorder ends before.

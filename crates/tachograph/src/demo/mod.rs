@@ -12,7 +12,7 @@ mod tamper;
 
 pub(crate) use agent::{Agent, Step};
 pub(crate) use stage::Stage;
-pub(crate) use tamper::flip_one_byte;
+pub(crate) use tamper::alter_one_letter;
 
 /// The name of the scripted model in the recorder's configuration.
 pub(crate) const MODEL_UPSTREAM: &str = "demo-model";

@@ -1,22 +1,29 @@
-//! What someone with write access to the disk could do, on a copy.
+//! What somebody with write access to the disk and knowledge of the format could do, on a copy.
 
 use crate::failure::Failure;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the byte was changed.
+/// What the record says, and what it is made to say: one letter differs.
+const BEFORE: &str = "send_email";
+const AFTER: &str = "Send_email";
+
+/// What was changed.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Change {
     /// The file, relative to the record.
     pub(crate) file: String,
-    /// Index of the byte.
-    pub(crate) offset: usize,
+    /// What it said.
+    pub(crate) before: &'static str,
+    /// What it says.
+    pub(crate) after: &'static str,
 }
 
-/// Copies the record at `from` to `to` and flips one bit of one stored body there.
-pub(crate) fn flip_one_byte(from: &Path, to: &Path) -> Result<Place, Failure> {
+/// Copies the record at `from` to `to` and changes one letter of the log there. The file is packed
+/// again afterwards, so that no checksum but the log's own can notice.
+pub(crate) fn alter_one_letter(from: &Path, to: &Path) -> Result<Change, Failure> {
     copy(from, to)
-        .and_then(|()| flip(to))
+        .and_then(|()| alter(to))
         .map_err(|error| Failure::new("cannot change a copy of the record").because(&error))
 }
 
@@ -35,29 +42,45 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn flip(record: &Path) -> io::Result<Place> {
-    let nothing = || io::Error::new(io::ErrorKind::NotFound, "the record holds no bodies");
-    let mut volumes: Vec<PathBuf> = fs_err::read_dir(record.join("vault"))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<_>>()?;
-    volumes.retain(|path| path.extension().is_some_and(|extension| extension == "vol"));
-    volumes.sort();
-    let volume = volumes.first().ok_or_else(nothing)?;
-    let mut bytes = fs_err::read(volume)?;
-    // The file may be longer than what is written in it.
-    let used = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .ok_or_else(nothing)?;
-    let offset = used / 2;
-    if let Some(byte) = bytes.get_mut(offset) {
-        *byte ^= 1;
+fn alter(record: &Path) -> io::Result<Change> {
+    for path in bundles(&record.join("log").join("tile").join("entries"))? {
+        let mut lines = zstd::decode_all(fs_err::File::open(&path)?)?;
+        let at = lines
+            .windows(BEFORE.len())
+            .position(|window| window == BEFORE.as_bytes());
+        let Some(first) = at.and_then(|at| lines.get_mut(at..at + AFTER.len())) else {
+            continue;
+        };
+        first.copy_from_slice(AFTER.as_bytes());
+        fs_err::write(&path, zstd::encode_all(lines.as_slice(), 0)?)?;
+        let file = path
+            .strip_prefix(record)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        return Ok(Change {
+            file,
+            before: BEFORE,
+            after: AFTER,
+        });
     }
-    fs_err::write(volume, bytes)?;
-    let file = volume
-        .strip_prefix(record)
-        .unwrap_or(volume)
-        .display()
-        .to_string();
-    Ok(Place { file, offset })
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("no event says {BEFORE}"),
+    ))
+}
+
+/// The files of entries beneath `directory`, in order.
+fn bundles(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(bundles(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "zst") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
