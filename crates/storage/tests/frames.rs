@@ -14,6 +14,9 @@ use storage::{
     push_frame,
 };
 
+#[path = "../../../fuzz/entries/storage.rs"]
+mod entries;
+
 const SEGMENT: u64 = 7;
 
 /// Batches of payloads as a segment, zeros behind them, and where each batch ends.
@@ -94,11 +97,19 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-        let mut frames = Frames::new(SEGMENT, &bytes, SEGMENT_HEADER_BYTES, None);
-        let _ = frames.by_ref().count();
-        let _ = frames.end();
-        let _ = check_segment(SEGMENT, &bytes);
+        entries::wal(&bytes);
     }
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_holds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/wal");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        entries::wal(&std::fs::read(entry.unwrap().path()).unwrap());
+        seen += 1;
+    }
+    assert!(seen >= 3);
 }
 
 #[test]
