@@ -84,7 +84,8 @@ impl Answer {
     }
 
     pub(crate) fn finish_reason_text(&mut self, reason: &str) {
-        if self.view.gen_ai.finish_reasons.len() < 64 {
+        // Some compatibles fill in an empty reason.
+        if !reason.is_empty() && self.view.gen_ai.finish_reasons.len() < 64 {
             self.view.gen_ai.finish_reasons.push(text::name(reason));
         }
     }

@@ -59,7 +59,7 @@ impl Content {
 
     /// A part that is JSON: images, documents, kinds that the reader does not know.
     pub(crate) fn json(&mut self, tag: &str, value: Json<'_>) {
-        let digest = of_json(value);
+        let digest = of_json(value, Form::Content);
         self.part(tag, &[Some(&digest.0)]);
     }
 
@@ -179,18 +179,25 @@ pub(crate) fn of_arguments(arguments: Json<'_>) -> Fingerprint {
     if arguments.is_null() {
         of_arguments_text("{}")
     } else {
-        of_json(arguments)
+        of_json(arguments, Form::Exact)
     }
 }
 
-/// Digest of a JSON value in a canonical form, without `cache_control`.
-pub(crate) fn of_json(value: Json<'_>) -> Fingerprint {
-    let mut context = Context::new(&SHA256);
-    canonical(&mut context, value, 0);
-    finish(&context.finish())
+/// Which fields of an object count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// All of them: arguments are the model's and the tool's own words.
+    Exact,
+    /// Those that are content: not what clients set and move for billing or transport, nor the `null`s that their types fill in.
+    Content,
 }
 
-/// Keys that clients set and move for billing or transport, not for meaning.
+impl Form {
+    fn leaves_out(self, key: &str, value: Json<'_>) -> bool {
+        self == Self::Content && (value.is_null() || NOT_CONTENT.contains(&key))
+    }
+}
+
 const NOT_CONTENT: &[&str] = &[
     "cache_control",
     "cachePoint",
@@ -199,7 +206,14 @@ const NOT_CONTENT: &[&str] = &[
     "encrypted_content",
 ];
 
-fn canonical(context: &mut Context, value: Json<'_>, depth: usize) {
+/// Digest of a JSON value in a canonical form.
+pub(crate) fn of_json(value: Json<'_>, form: Form) -> Fingerprint {
+    let mut context = Context::new(&SHA256);
+    canonical(&mut context, value, form, 0);
+    finish(&context.finish())
+}
+
+fn canonical(context: &mut Context, value: Json<'_>, form: Form, depth: usize) {
     if depth > DEPTH {
         context.update(b"~");
         bytes(context, value.raw().as_bytes());
@@ -218,15 +232,15 @@ fn canonical(context: &mut Context, value: Json<'_>, depth: usize) {
         Kind::Array => {
             context.update(b"[");
             for item in value.items() {
-                canonical(context, item, depth + 1);
+                canonical(context, item, form, depth + 1);
             }
             context.update(b"]");
         }
-        Kind::Object => object(context, value, depth),
+        Kind::Object => object(context, value, form, depth),
     }
 }
 
-fn object(context: &mut Context, value: Json<'_>, depth: usize) {
+fn object(context: &mut Context, value: Json<'_>, form: Form, depth: usize) {
     let mut fields: Vec<_> = value.fields().take(ENTRIES + 1).collect();
     if fields.len() > ENTRIES {
         context.update(b"~");
@@ -239,11 +253,11 @@ fn object(context: &mut Context, value: Json<'_>, depth: usize) {
     let mut fields = fields.into_iter().peekable();
     while let Some((key, value)) = fields.next() {
         let repeated = fields.peek().is_some_and(|(next, _)| *next == key);
-        if repeated || NOT_CONTENT.contains(&&*key) {
+        if repeated || form.leaves_out(&key, value) {
             continue;
         }
         bytes(context, key.as_bytes());
-        canonical(context, value, depth + 1);
+        canonical(context, value, form, depth + 1);
     }
     context.update(b"}");
 }

@@ -161,9 +161,7 @@ fn read_call<'a>(view: &mut View<'a>, method: &str, params: Option<Json<'a>>) {
     let Some(params) = params else { return };
     for (key, value) in params.fields() {
         match &*key {
-            "name" if matches!(method, "tools/call" | "prompts/get") => {
-                view.target = name(value)
-            }
+            "name" if matches!(method, "tools/call" | "prompts/get") => view.target = name(value),
             "uri"
                 if method.starts_with("resources/")
                     || method.starts_with("notifications/resources/") =>

@@ -105,6 +105,8 @@ pub(crate) fn content_digest(content: Option<Json<'_>>) -> Fingerprint {
             }
         }
         Kind::Null => {}
+        // Clients fill in an empty object where the answer had nothing.
+        Kind::Object if content.fields().next().is_none() => {}
         _ => digest.json("value", content),
     }
     digest.finish()
@@ -120,6 +122,11 @@ fn text_of(part: Json<'_>) -> Option<Cow<'_, str>> {
             .is_some_and(|kind| matches!(&*kind, "text" | "input_text" | "output_text"))
     });
     if is_text { part.get_str("text") } else { None }
+}
+
+/// The id in a field; an empty one, as some compatibles fill in, is none.
+pub(crate) fn id_in<'a>(value: Json<'a>, field: &str) -> Option<Cow<'a, str>> {
+    value.get_str(field).filter(|id| !id.is_empty())
 }
 
 /// Length of a value on the wire, 0 where there is none.

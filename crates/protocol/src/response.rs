@@ -28,6 +28,8 @@ enum Media {
     Json,
     EventStream,
     AmazonEventStream,
+    /// The header is missing.
+    Unsaid,
     Other,
 }
 
@@ -211,6 +213,7 @@ impl Media {
         match media.as_str() {
             "text/event-stream" => Self::EventStream,
             "application/vnd.amazon.eventstream" => Self::AmazonEventStream,
+            "" => Self::Unsaid,
             _ if media.contains("json") => Self::Json,
             _ => Self::Other,
         }
@@ -254,7 +257,7 @@ impl Framing {
             (b'{' | b'[', _) | (_, Media::Json) if !matches!(first, b'd' | b'e' | b':') => {
                 Self::Document(Vec::new())
             }
-            (_, Media::EventStream) | (b'd' | b'e' | b':', Media::Json) => {
+            (_, Media::EventStream) | (b'd' | b'e' | b':', Media::Json | Media::Unsaid) => {
                 Self::Sse(sse::Reader::new(limit))
             }
             _ => Self::Foreign,

@@ -7,7 +7,7 @@ pub(crate) use answer::Reader;
 pub(crate) use request::read;
 
 use crate::json::{Json, Kind};
-use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, id_in, wire_bytes};
 use std::borrow::Cow;
 
 /// Content: a string, or blocks.
@@ -36,7 +36,7 @@ fn block(value: Json<'_>, parts: &mut impl Parts) {
             parts.other(&kind, value)
         }
         _ if is_call(&kind) => parts.call(Call {
-            id: value.get_str("id"),
+            id: id_in(value, "id"),
             name: value.get_str("name").unwrap_or_default(),
             arguments: value
                 .get("input")
@@ -68,7 +68,7 @@ fn result<'a>(value: Json<'a>, kind: &str) -> Output<'a> {
         .and_then(|content| content.get_str("type"))
         .is_some_and(|kind| kind.ends_with("_error"));
     Output {
-        id: value.get_str("tool_use_id"),
+        id: id_in(value, "tool_use_id"),
         name: None,
         is_error: value
             .get("is_error")

@@ -7,7 +7,7 @@ pub(crate) use answer::Reader;
 pub(crate) use request::read;
 
 use crate::json::{Json, Kind};
-use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, id_in, wire_bytes};
 use std::borrow::Cow;
 
 /// The fields of a message that matter, in requests, whole answers and deltas.
@@ -43,7 +43,10 @@ impl<'a> Message<'a> {
                         Some(value).filter(|_| says("name") || says("arguments"));
                 }
                 "tool_call_id" => message.tool_call_id = value.str(),
-                "audio" => message.audio = Some(value),
+                "audio" => {
+                    let named = value.get_str("id").is_some_and(|id| !id.is_empty());
+                    message.audio = Some(value).filter(|_| named);
+                }
                 "executed_tools" => message.executed_tools = Some(value),
                 // DeepSeek, vLLM, Ollama and OpenRouter each have their own word for it.
                 "reasoning_content" | "reasoning" | "thinking" => message.reasoning = Some(value),
@@ -146,7 +149,7 @@ fn tool_call(value: Json<'_>) -> Call<'_> {
     let function = value.get("function").or_else(|| value.get("custom"));
     let field = |key: &str| function.and_then(|function| function.get(key));
     Call {
-        id: value.get_str("id"),
+        id: id_in(value, "id"),
         name: field("name").and_then(Json::str).unwrap_or_default(),
         arguments: Arguments::from(field("arguments").or_else(|| field("input"))),
         kind,

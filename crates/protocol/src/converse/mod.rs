@@ -7,7 +7,7 @@ pub(crate) use answer::Reader;
 pub(crate) use request::read;
 
 use crate::json::Json;
-use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, id_in, wire_bytes};
 use std::borrow::Cow;
 
 /// One content block: an object with a single field that says what it is.
@@ -19,7 +19,7 @@ fn block(value: Json<'_>, parts: &mut impl Parts) {
         "text" => parts.text(&inner.str().unwrap_or_default()),
         "reasoningContent" => parts.reasoning(reasoning_bytes(inner)),
         "toolUse" => parts.call(Call {
-            id: inner.get_str("toolUseId"),
+            id: id_in(inner, "toolUseId"),
             name: inner.get_str("name").unwrap_or_default(),
             arguments: inner
                 .get("input")
@@ -32,7 +32,7 @@ fn block(value: Json<'_>, parts: &mut impl Parts) {
         "toolResult" => {
             let content = inner.get("content");
             parts.result(Output {
-                id: inner.get_str("toolUseId"),
+                id: id_in(inner, "toolUseId"),
                 name: None,
                 is_error: inner.get_str("status").map(|status| status == "error"),
                 digest: content_digest(content),

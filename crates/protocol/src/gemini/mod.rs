@@ -9,7 +9,7 @@ pub(crate) use answer::Reader;
 pub(crate) use request::read;
 
 use crate::json::Json;
-use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, id_in, wire_bytes};
 use std::borrow::Cow;
 
 /// A field in either spelling that the API takes: `functionCall` or `function_call`.
@@ -34,7 +34,7 @@ fn part(value: Json<'_>, parts: &mut impl Parts) {
         parts.result(function_response(response));
     } else if let Some(code) = either(value, "executableCode", "executable_code") {
         parts.call(Call {
-            id: code.get_str("id"),
+            id: id_in(code, "id"),
             name: Cow::Borrowed("code_execution"),
             arguments: Arguments::Json(code),
             kind: Cow::Borrowed("executableCode"),
@@ -47,7 +47,7 @@ fn part(value: Json<'_>, parts: &mut impl Parts) {
             .get_str("outcome")
             .is_some_and(|outcome| outcome != "OUTCOME_OK");
         parts.result(Output {
-            id: result.get_str("id"),
+            id: id_in(result, "id"),
             name: Some(Cow::Borrowed("code_execution")),
             is_error: Some(failed),
             digest: content_digest(Some(result)),
@@ -57,8 +57,10 @@ fn part(value: Json<'_>, parts: &mut impl Parts) {
         });
     } else if let Some(call) = either(value, "toolCall", "tool_call") {
         parts.call(Call {
-            id: call.get_str("id"),
-            name: call.get_str("toolType").unwrap_or(Cow::Borrowed("tool")),
+            id: id_in(call, "id"),
+            name: either(call, "toolType", "tool_type")
+                .and_then(Json::str)
+                .unwrap_or(Cow::Borrowed("tool")),
             arguments: Arguments::from(call.get("args")),
             kind: Cow::Borrowed("toolCall"),
             provider_executed: true,
@@ -68,8 +70,8 @@ fn part(value: Json<'_>, parts: &mut impl Parts) {
     } else if let Some(response) = either(value, "toolResponse", "tool_response") {
         let content = response.get("response");
         parts.result(Output {
-            id: response.get_str("id"),
-            name: response.get_str("toolType"),
+            id: id_in(response, "id"),
+            name: either(response, "toolType", "tool_type").and_then(Json::str),
             is_error: None,
             digest: content_digest(content),
             bytes: wire_bytes(content),
@@ -99,7 +101,7 @@ fn part(value: Json<'_>, parts: &mut impl Parts) {
 
 fn function_call(call: Json<'_>) -> Call<'_> {
     Call {
-        id: call.get_str("id"),
+        id: id_in(call, "id"),
         name: call.get_str("name").unwrap_or_default(),
         arguments: Arguments::from(call.get("args")),
         kind: Cow::Borrowed("functionCall"),
@@ -116,7 +118,7 @@ fn function_response(response: Json<'_>) -> Output<'_> {
         content.get("error").is_some() && content.fields().all(|(key, _)| key == "error")
     });
     Output {
-        id: response.get_str("id"),
+        id: id_in(response, "id"),
         name: response.get_str("name"),
         is_error: failed.then_some(true),
         digest: content_digest(content),

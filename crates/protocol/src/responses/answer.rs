@@ -127,6 +127,7 @@ impl Reader {
         let text = |field: &str| item.get_str(field).unwrap_or_default().into_owned();
         let id = item
             .get_str("call_id")
+            .filter(|id| !id.is_empty())
             .or_else(|| item.get_str("id"))
             .unwrap_or_default()
             .into_owned();

@@ -1,7 +1,7 @@
 //! Items: what both the input and the output of the Responses API are made of.
 
 use crate::json::{Json, Kind};
-use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, wire_bytes};
+use crate::parts::{Arguments, Call, Output, Parts, Print, content_digest, id_in, wire_bytes};
 use std::borrow::Cow;
 
 /// Whose item it is.
@@ -131,7 +131,7 @@ fn call<'a>(item: Json<'a>, kind: &str, provider_executed: bool, complete: bool)
     .find_map(|field| item.get(field).filter(|value| !value.is_null()));
     let bare = kind.strip_suffix("_call").unwrap_or(kind);
     Call {
-        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        id: id_in(item, "call_id").or_else(|| id_in(item, "id")),
         name: item
             .get_str("name")
             .unwrap_or_else(|| Cow::Owned(bare.to_owned())),
@@ -160,7 +160,7 @@ fn provider_result(item: Json<'_>, parts: &mut impl Parts) {
         return;
     };
     parts.result(Output {
-        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        id: id_in(item, "call_id").or_else(|| id_in(item, "id")),
         name: item.get_str("name"),
         is_error: error.is_some().then_some(true),
         digest: content_digest(Some(content)),
@@ -175,7 +175,7 @@ fn output<'a>(item: Json<'a>, kind: &str) -> Output<'a> {
     let provider = kind == "tool_search_output" && is_server(item);
     let content = content.filter(|content| content.kind() != Kind::Null);
     Output {
-        id: item.get_str("call_id").or_else(|| item.get_str("id")),
+        id: id_in(item, "call_id").or_else(|| id_in(item, "id")),
         name: item.get_str("name"),
         is_error: item
             .get_str("status")
