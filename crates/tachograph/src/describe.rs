@@ -118,6 +118,10 @@ fn tool(line: &Line, words: &mut Vec<String>) {
     let Some(mcp) = &line.mcp else {
         return;
     };
+    // A notification over HTTP is told by its address.
+    if matches!(line.kind.parse(), Ok(Kind::HttpRequest)) {
+        return;
+    }
     let what = match line.tool.as_ref().and_then(|tool| tool.name.as_deref()) {
         Some(tool) => format!("{}/{tool}", mcp.server),
         None => match &mcp.method {

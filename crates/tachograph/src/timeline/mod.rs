@@ -132,6 +132,8 @@ pub(crate) struct Asked {
     pub(crate) is_error: Option<bool>,
     /// The beginning of its text.
     pub(crate) text: String,
+    /// For a tool's result: the tool call over MCP that gave the same text.
+    pub(crate) given_by: Option<u64>,
 }
 
 /// A tool that a model called.

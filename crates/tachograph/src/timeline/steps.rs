@@ -63,6 +63,7 @@ impl Timeline {
                 at(child.seq, &child.time, What::Delegation(child.clone())),
             );
         }
+        name_sources(&mut steps);
         let client = lines
             .iter()
             .find_map(|line| line.agent.as_ref().and_then(|agent| agent.client.clone()));
@@ -95,6 +96,28 @@ fn models(lines: &[Line]) -> Vec<String> {
         }
     }
     models
+}
+
+/// Where a model is told what a tool call gave before, names that call.
+fn name_sources(steps: &mut [Step]) {
+    let mut given: Vec<(u64, String)> = Vec::new();
+    for step in steps {
+        match &mut step.what {
+            What::Tool(tool) if !tool.result.is_empty() => {
+                given.push((step.seq, tool.result.clone()));
+            }
+            What::Model(model) => {
+                for asked in model.asked.iter_mut().filter(|asked| asked.role == "tool") {
+                    asked.given_by = given
+                        .iter()
+                        .rev()
+                        .find(|(_, result)| texts::same(&asked.text, result))
+                        .map(|(seq, _)| *seq);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Adds a step; messages of the same kind in a row are counted together.

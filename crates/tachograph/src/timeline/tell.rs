@@ -28,8 +28,10 @@ pub(crate) fn tell(timeline: &Timeline, out: &mut Out) -> Result<(), Failure> {
     let columns = out.columns().min(MAX_COLUMNS);
     let mut teller = Teller { out, columns };
     teller.heading(timeline)?;
+    let mut before = None;
     for step in &timeline.steps {
-        teller.step(step)?;
+        teller.step(step, before)?;
+        before = Some(step);
     }
     Ok(())
 }
@@ -123,23 +125,37 @@ impl Teller<'_> {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Failure> {
-        self.out.end()?;
+    fn step(&mut self, step: &Step, before: Option<&Step>) -> Result<(), Failure> {
+        if !(is_minor(step) && before.is_some_and(is_minor)) {
+            self.out.end()?;
+        }
         let after = step.after_us.map_or_else(String::new, |us| {
             format!("+{}.{:03}", us / 1_000_000, us % 1_000_000 / 1_000)
         });
         let (style, title, name) = title(&step.what);
-        self.out.line(&[
-            (DIM, &format!("{after:<TIME_COLUMNS$}")),
-            (style, title),
-            (HEAD, &escape::line(&name)),
-            (DIM, &format!("  #{}", step.seq)),
-        ])?;
+        let mut pieces = vec![
+            (DIM, format!("{after:<TIME_COLUMNS$}")),
+            (style, title.to_owned()),
+            (HEAD, escape::line(&name).into_owned()),
+            (DIM, format!("  #{}", step.seq)),
+        ];
+        if let (true, What::Call(CallStep { end: Some(end), .. })) = (is_minor(step), &step.what) {
+            pieces.push((DIM, format!("  {}", took(end).join(" · "))));
+        }
+        let pieces: Vec<(Style, &str)> = pieces
+            .iter()
+            .map(|(style, text)| (*style, text.as_str()))
+            .collect();
+        self.out.line(&pieces)?;
         match &step.what {
             What::Model(model) => self.model(model),
             What::Tool(tool) => self.tool(tool),
-            What::Call(CallStep { end, .. }) => self.end(end.as_ref(), &[]),
-            What::Messages(_) | What::History(_) | What::Gap(_) | What::Delegation(_) => Ok(()),
+            What::Call(CallStep { end, .. }) if !is_minor(step) => self.end(end.as_ref(), &[]),
+            What::Call(_)
+            | What::Messages(_)
+            | What::History(_)
+            | What::Gap(_)
+            | What::Delegation(_) => Ok(()),
         }
     }
 
@@ -186,12 +202,20 @@ impl Teller<'_> {
         } else {
             ""
         };
-        self.label(
-            "result",
-            TOOL,
-            &format!("{name}{failed}: {}", asked.text),
-            PLAIN,
-        )
+        match asked.given_by {
+            Some(seq) => self.label(
+                "result",
+                TOOL,
+                &format!("{name}{failed}: as #{seq} gave it"),
+                DIM,
+            ),
+            None => self.label(
+                "result",
+                TOOL,
+                &format!("{name}{failed}: {}", asked.text),
+                PLAIN,
+            ),
+        }
     }
 
     fn called(&mut self, called: &Called) -> Result<(), Failure> {
@@ -238,12 +262,7 @@ impl Teller<'_> {
         if end.state != State::Completed {
             words.extend(end.status.map(|status| format!("HTTP {status}")));
         }
-        if let Some(timing) = &end.timing {
-            if let Some(us) = timing.first_byte_us {
-                words.push(format!("first byte {}", when::span_us(us)));
-            }
-            words.extend(timing.total_us.map(when::span_us));
-        }
+        words.extend(took(end));
         let style = state_style(end.state);
         if end.state == State::Completed {
             words.insert(0, end.state.to_string());
@@ -292,12 +311,13 @@ impl Teller<'_> {
     ) -> Result<(), Failure> {
         let hang = indent + escape::width(before);
         let text = escape::block(text.trim()).into_owned();
-        let mut lines = escape::wrap(&text, self.columns.saturating_sub(hang));
+        let room = self.columns.saturating_sub(hang);
+        let mut lines = escape::wrap(&text, room);
         lines.retain(|line| !line.is_empty());
         let cut = lines.len().saturating_sub(MAX_LINES);
         lines.truncate(MAX_LINES);
         if let (1.., Some(last)) = (cut, lines.last_mut()) {
-            last.push_str(" ...");
+            *last = escape::cut(&format!("{last} ..."), room).into_owned();
         }
         let mut lines = lines.iter();
         self.out.line(&[
@@ -310,6 +330,33 @@ impl Teller<'_> {
         }
         Ok(())
     }
+}
+
+/// A step that needs no lines of its own: a message, or a lesser call that went well.
+fn is_minor(step: &Step) -> bool {
+    match &step.what {
+        What::Messages(_) => true,
+        What::Call(CallStep { end: Some(end), .. }) => {
+            end.state == State::Completed && end.truncated_bytes == 0
+        }
+        _ => false,
+    }
+}
+
+/// How long it took: until the first byte, where that is worth telling, and in all.
+fn took(end: &End) -> Vec<String> {
+    let Some(timing) = &end.timing else {
+        return Vec::new();
+    };
+    let total = timing.total_us.unwrap_or(0);
+    let first = timing
+        .first_byte_us
+        .filter(|first| total.saturating_sub(*first) > total / 5);
+    let first = first.map(|us| format!("first byte {}", when::span_us(us)));
+    first
+        .into_iter()
+        .chain(timing.total_us.map(when::span_us))
+        .collect()
 }
 
 fn title(what: &What) -> (Style, &'static str, String) {

@@ -252,3 +252,17 @@ fn delegations_and_messages_stand_in_their_place() {
         .collect();
     assert_eq!(story, ["three messages", "delegation", "tool"]);
 }
+
+#[test]
+fn texts_are_compared_as_far_as_both_go() {
+    for (one, other, expected) in [
+        ("abc", "abc", true),
+        ("ab...", "abc", true),
+        ("abcdef", "ab...", true),
+        ("abc", "abcdef", false),
+        ("...", "abc", false),
+        ("", "abc", false),
+    ] {
+        assert_eq!(texts::same(one, other), expected, "{one} {other}");
+    }
+}

@@ -52,6 +52,7 @@ pub(super) fn asked(api: Api, plain: &[u8]) -> (Vec<Asked>, Option<String>) {
             id: result.id.clone(),
             is_error: result.is_error,
             text: text.unwrap_or_default(),
+            given_by: None,
         });
     }
     (asked, view.problem)
@@ -222,6 +223,17 @@ fn select<T>(
         None => 0,
     };
     list.into_iter().nth(at)
+}
+
+/// Whether two excerpts are of the same text, as far as both go.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    let (short, long) = if one.len() <= other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    let begun = short.strip_suffix("...").unwrap_or(short);
+    short == long || (begun.len() < short.len() && !begun.is_empty() && long.starts_with(begun))
 }
 
 /// Whether a media type is that of server-sent events.
