@@ -21,7 +21,7 @@ const COMPRESS_MIN: usize = 256;
 const HAND_ON_BYTES: usize = 256 << 10;
 
 /// Chunks that one body may have: its recipe must fit into one frame, whatever it repeats.
-const MAX_REFS: usize = 150_000;
+const MAX_REFS: usize = 120_000;
 
 /// Chunks that one part may name.
 const MAX_PART_REFS: usize = 64 << 10;
@@ -33,7 +33,7 @@ const MAX_PART_REFS: usize = 64 << 10;
 pub struct BodyWriter {
     recorder: Recorder,
     id: u64,
-    commitment: Commitment,
+    commitment: Option<Commitment>,
     len: u64,
     /// Bytes not yet cut into a chunk.
     uncut: Vec<u8>,
@@ -45,6 +45,8 @@ pub struct BodyWriter {
     new: Vec<NewChunk>,
     new_bytes: usize,
     owner: Option<(u64, Role)>,
+    /// Whether the writer keeps anything for this body that it must be told to forget.
+    kept: bool,
 }
 
 impl BodyWriter {
@@ -53,7 +55,7 @@ impl BodyWriter {
         Ok(Self {
             recorder,
             id,
-            commitment: Commitment::new(&salt),
+            commitment: Some(Commitment::new(&salt)),
             len: 0,
             uncut: Vec::new(),
             refs: Vec::new(),
@@ -62,6 +64,7 @@ impl BodyWriter {
             new: Vec::new(),
             new_bytes: 0,
             owner: None,
+            kept: false,
         })
     }
 
@@ -88,7 +91,9 @@ impl BodyWriter {
     /// # Errors
     /// The recorder failed or is closed.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.commitment.update(bytes);
+        if let Some(commitment) = &mut self.commitment {
+            commitment.update(bytes);
+        }
         self.len += bytes.len() as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -156,7 +161,9 @@ impl BodyWriter {
             role,
             id: self.id,
             len: self.len,
-            commitment: self.commitment.finish(),
+            commitment: std::mem::take(&mut self.commitment)
+                .map(Commitment::finish)
+                .unwrap_or_default(),
             media,
             encoding,
             truncated: 0,
@@ -226,6 +233,7 @@ impl BodyWriter {
     }
 
     async fn send(&mut self, step: BodyStep) -> Result<(), Error> {
+        self.kept = !matches!(step, BodyStep::End { .. });
         let chunks = std::mem::take(&mut self.new);
         let tail = match &step {
             BodyStep::Part { tail, .. } => tail.len(),
@@ -242,6 +250,14 @@ impl BodyWriter {
                 bytes,
             )
             .await
+    }
+}
+
+impl Drop for BodyWriter {
+    fn drop(&mut self) {
+        if self.kept {
+            self.recorder.abandon(self.id);
+        }
     }
 }
 

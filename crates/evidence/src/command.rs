@@ -90,6 +90,10 @@ pub(crate) enum Command {
         chunks: Vec<NewChunk>,
         step: BodyStep,
     },
+    /// The source gives the body up.
+    Abandon {
+        id: u64,
+    },
     /// Writes a heartbeat if nothing was written since the given event count.
     Heartbeat {
         idle_since: u64,

@@ -35,6 +35,7 @@ mod vault;
 pub mod verify;
 mod volume;
 mod wal_view;
+mod wal_writer;
 
 pub use body::BodyWriter;
 pub use command::{Appended, Pending};

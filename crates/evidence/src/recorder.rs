@@ -11,8 +11,9 @@ use crate::recover;
 use crate::salt::SALT_BYTES;
 use crate::salts::Salts;
 use crate::segments::Allocator;
-use crate::sequencer::{Sequencer, Start};
+use crate::sequencer::Sequencer;
 use crate::settler_thread::SettlerThread;
+use crate::wal_writer::WalWriter;
 use event::{BodyRef, Draft, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -129,14 +130,15 @@ impl Recorder {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let dedup = Arc::new(Dedup::default());
         let progress = Arc::new(Progress::new());
-        let start = Start {
-            batch: found.next_batch,
-            seq: found.settler.size(),
-            next_chunk: found.settler.next_chunk(),
-            segment_bytes: options.segment_bytes,
-        };
+        let wal = WalWriter::new(
+            allocator,
+            options.segment_bytes,
+            found.next_batch,
+            progress.clone(),
+        )?;
+        let position = (found.settler.size(), found.settler.next_chunk());
         let mut sequencer =
-            Sequencer::new(receiver, allocator, start, dedup.clone(), progress.clone())?;
+            Sequencer::new(receiver, wal, position, dedup.clone(), progress.clone());
         recover::record_start(&mut sequencer, &found, &salts, disk, options)?;
 
         let settling = SettlerThread::new(
@@ -220,6 +222,19 @@ impl Recorder {
             .send(Queued { command, room })
             .await
             .map_err(|_| self.why_closed())
+    }
+
+    /// Tells the writer to forget an unfinished body. Without room in the queue it is told nothing: what it
+    /// keeps is bounded.
+    pub(crate) fn abandon(&self, id: u64) {
+        let command = Command::Abandon { id };
+        self.shared
+            .queue
+            .try_send(Queued {
+                command,
+                room: None,
+            })
+            .ok();
     }
 
     fn why_closed(&self) -> Error {
