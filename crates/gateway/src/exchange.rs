@@ -370,7 +370,11 @@ impl Call {
         draft
     }
 
-    /// Closes the call. When this returns `Ok`, the terminal event is durable. Waits while the disk is full.
+    /// Closes the call. When this returns `Ok`, the terminal event is durable. An event without bodies waits while the
+    /// disk is full.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: a body of the event is lost; see [`Self::close_without_bodies`].
     pub(crate) async fn close(&self, draft: &mut Draft, outcome: Outcome) -> Result<(), Error> {
         const PAUSE: Duration = Duration::from_millis(200);
         draft.outcome = Some(outcome);
@@ -379,7 +383,8 @@ impl Call {
             match self.ctx.recorder.append(draft).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Event(_)) if shorten(draft) => {}
-                Err(Error::Full(_)) => tokio::time::sleep(PAUSE).await,
+                Err(Error::Full(_)) if draft.bodies.is_empty() => tokio::time::sleep(PAUSE).await,
+                Err(error @ Error::Full(_)) => return Err(error),
                 Err(error) => {
                     self.ctx.figures.unrecorded.fetch_add(1, Relaxed);
                     tracing::error!(call = self.seq, %error, "a call's end could not be recorded");
@@ -387,6 +392,24 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// Closes a call whose answer, of `lost` bytes, found no room in the record: the terminal event says so.
+    pub(crate) async fn close_without_bodies(
+        &self,
+        draft: &mut Draft,
+        outcome: Outcome,
+        lost: u64,
+    ) -> Result<(), Error> {
+        draft.bodies.clear();
+        draft.gap = Some(Gap {
+            of: "response".to_owned(),
+            cause: "not-recorded".to_owned(),
+            count: lost,
+            unit: "bytes".to_owned(),
+            ..Gap::default()
+        });
+        self.close(draft, outcome).await
     }
 
     /// A gap event that belongs to this call.

@@ -13,6 +13,7 @@ pub struct Figures {
     pub(crate) response_bytes: AtomicU64,
     pub(crate) unrecorded: AtomicU64,
     pub(crate) not_understood: AtomicU64,
+    pub(crate) malformed: AtomicU64,
     pub(crate) upstreams: BTreeMap<String, Latency>,
 }
 
@@ -42,6 +43,8 @@ pub struct Sample {
     pub unrecorded: u64,
     /// Bodies that a reader could not understand, or not in full.
     pub not_understood: u64,
+    /// Connections that were closed because what came is not HTTP.
+    pub malformed: u64,
     /// By upstream, since the sample before.
     pub upstreams: BTreeMap<String, UpstreamSample>,
 }
@@ -79,6 +82,7 @@ impl Figures {
             response_bytes: self.response_bytes.load(Relaxed),
             unrecorded: self.unrecorded.load(Relaxed),
             not_understood: self.not_understood.load(Relaxed),
+            malformed: self.malformed.load(Relaxed),
             upstreams: self
                 .upstreams
                 .iter()

@@ -69,8 +69,10 @@ impl Client {
 
     /// Sends a request; the answer's head resolves the future. Dropping the future, or later the answer's body, gives the
     /// call up and closes its connection.
-    pub(crate) fn send(&self, spoken: Version, request: Request<HeldBody>) -> ResponseFuture {
+    pub(crate) fn send(&self, spoken: Version, mut request: Request<HeldBody>) -> ResponseFuture {
         if spoken == Version::HTTP_2 && request.uri().scheme_str() == Some("https") {
+            // In HTTP/2 the authority says it; over HTTP/1.1 the connection puts it back.
+            request.headers_mut().remove(header::HOST);
             self.two.request(request)
         } else {
             self.one.request(request)

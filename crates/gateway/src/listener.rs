@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -125,7 +126,11 @@ impl Gateway {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
         let ctx = self.ctx.clone();
-        let service = service_fn(move |request| answer(ctx.clone(), request, open.clone()));
+        // A connection keeps its place until its last call has ended, an upgraded one until it is closed.
+        let place = Arc::new(place);
+        let held = place.clone();
+        let service =
+            service_fn(move |request| answer(ctx.clone(), request, (open.clone(), held.clone())));
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -148,6 +153,12 @@ impl Gateway {
         tokio::spawn(async move {
             let _one = Gauge::up(&ctx.figures.connections);
             if let Err(error) = connection.await {
+                if error
+                    .downcast_ref::<hyper::Error>()
+                    .is_some_and(hyper::Error::is_parse)
+                {
+                    ctx.figures.malformed.fetch_add(1, Relaxed);
+                }
                 tracing::debug!(error, "a connection ended early");
             }
             drop(place);
@@ -159,7 +170,7 @@ impl Gateway {
 async fn answer(
     ctx: Arc<Context>,
     request: Request<Incoming>,
-    open: mpsc::Sender<()>,
+    open: (mpsc::Sender<()>, Arc<OwnedSemaphorePermit>),
 ) -> Result<Response<RelayBody>, Broken> {
     let started = Instant::now();
     let looked = matches!(*request.method(), Method::GET | Method::HEAD);

@@ -85,6 +85,7 @@ impl Memory {
     }
 
     /// Bytes reserved at this moment.
+    #[cfg(test)]
     pub(crate) fn in_use(&self) -> u64 {
         (self.total as usize).saturating_sub(self.units.available_permits()) as u64 * UNIT
     }

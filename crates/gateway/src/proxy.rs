@@ -6,11 +6,12 @@ use crate::config::Target;
 use crate::context::Context;
 use crate::exchange::{Call, Clock, Facts, Opening, schema};
 use crate::join::join;
-use crate::model::Asked;
+use crate::model::{Asked, moment};
 use crate::refusal::{Cause, Schema};
 use crate::relay::{self, Disconnect, Pace, Plan};
 use crate::request::{self, Unread, Why};
-use crate::route::{Place, Route};
+use crate::route::{Place, Route, UNNAMED};
+use crate::runs::{Continuity, Ids, Request as InRun};
 use event::{Exchange, Kind, Outcome, State};
 use http::Request;
 use http::uri::PathAndQuery;
@@ -53,9 +54,9 @@ pub(crate) async fn handle(
     }
 }
 
-const fn nowhere() -> Place<'static> {
+fn nowhere() -> Place<'static> {
     Place {
-        agent: String::new(),
+        agent: UNNAMED.to_owned(),
         run: None,
         name: "",
         rest: "",
@@ -208,14 +209,22 @@ pub(crate) async fn not_taken(
         Asked::kind_of(target.api, parts.method.as_str(), address)
     });
     let mut draft = facts.draft(ctx, kind);
-    draft.run = place.run.as_ref().map(|id| event::Run {
-        id: id.clone(),
-        by: Some("path".to_owned()),
-        ..Default::default()
-    });
+    let (now_ms, entropy) = moment();
+    let in_run = InRun {
+        agent: &facts.agent.name,
+        ids: Ids::of(&parts.headers, place.run.as_deref()),
+        continuity: Continuity::None,
+        tool_call: None,
+    };
+    let assigned = ctx.tracker().assign(&in_run, now_ms, entropy);
+    let ahead = assigned
+        .as_ref()
+        .map(|run| run.events(&facts.agent, draft.source))
+        .unwrap_or_default();
+    draft.run = assigned.map(|assigned| assigned.run);
     let opening = Opening {
         draft,
-        ahead: Vec::new(),
+        ahead,
         head: facts.head,
         form: facts.form,
     };

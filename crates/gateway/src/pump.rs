@@ -9,17 +9,18 @@
 //! Under each of them the end of the body is released only after the terminal event is durable.
 
 use crate::body::{Gone, Outlet, RelayBody, Reply};
+use crate::ending::{End, Passed, broken};
 use crate::exchange::{self, Call, Form, Noted, put_trailers};
 use crate::forward::strip_answer;
 use crate::relay::{Carried, Disconnect, Observer, Pace, Verdict};
+use crate::rule::Rule;
 use bytes::Bytes;
-use event::{BodyRef, Draft, Gap, Outcome, Role, State};
+use event::{BodyRef, Draft, Gap, Role};
 use evidence::{BodyWriter, Error, Pending};
 use http::{HeaderMap, Response, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -37,24 +38,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long the head of a stream waits for its first chunk before it is made durable by itself.
 const HEAD_PAUSE: Duration = Duration::from_millis(20);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    Stream,
-    Strict,
-    Gather,
-}
-
-/// How relaying ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Whole,
-    Broken(&'static str),
-    Gone,
-    Idle,
-    Stopped,
-    Unrecorded,
-}
 
 enum Step {
     Flushed(Result<evidence::Appended, Error>),
@@ -127,7 +110,7 @@ impl Pump {
     ) -> Self {
         let (mut parts, upstream) = response.into_parts();
         observer.head(&parts);
-        let rule = rule(
+        let rule = Rule::of(
             pace,
             call.ctx.strict,
             &parts.headers,
@@ -175,7 +158,7 @@ impl Pump {
                     PAUSE
                 },
             ),
-            hurry: rule == Rule::Strict,
+            hurry: false,
             call,
         }
     }
@@ -410,17 +393,28 @@ impl Pump {
             .observer
             .finish(&self.call, whole, &mut draft, &mut self.noted);
         let end = if self.gone { End::Gone } else { end };
-        let outcome = outcome(end, self.status, self.received, verdict);
+        let passed = Passed {
+            status: self.status,
+            received: self.received,
+            released: self.released,
+        };
+        if self.call.clock.released.is_none() && !self.gone && self.received > 0 {
+            self.call.clock.released = Some(Instant::now());
+        }
+        let outcome = end.outcome(passed, verdict);
         let carried = Carried {
             seq: self.call.seq,
             state: outcome.state,
         };
-        self.record_rest(&mut draft).await;
-        if self.call.clock.released.is_none() && !self.gone && self.received > 0 {
-            self.call.clock.released = Some(Instant::now());
-        }
-        if self.call.close(&mut draft, outcome).await.is_err() || end == End::Unrecorded {
-            return carried;
+        let closed = match self.record_rest(&mut draft).await {
+            Ok(()) if end != End::Unrecorded => self.call.close(&mut draft, outcome).await,
+            Ok(()) => Err(Error::Full(String::new())),
+            Err(error) => Err(error),
+        };
+        match closed {
+            Ok(()) => {}
+            Err(Error::Full(_)) => return self.conclude_unrecorded(draft).await,
+            Err(_) => return carried,
         }
         tokio::select! {
             () = deliver(self.reply, self.outlet, self.head, self.held, self.trailers, self.declared, whole) => {}
@@ -429,27 +423,30 @@ impl Pump {
         carried
     }
 
-    /// Records what is not yet: head, body, trailers, gaps. Where that fails the terminal event says so, in a gap.
-    async fn record_rest(&mut self, draft: &mut Draft) {
-        if let Err(error) = self.try_record_rest(draft).await {
-            tracing::warn!(call = self.call.seq, %error, "an answer could not be recorded in full");
-            let gap = Gap {
-                of: "response".to_owned(),
-                cause: if matches!(error, Error::Full(_)) {
-                    "disk-full"
-                } else {
-                    "not-recorded"
-                }
-                .to_owned(),
-                count: self.received,
-                unit: "bytes".to_owned(),
-                ..Gap::default()
-            };
-            draft.gap = Some(gap);
-        }
+    /// Closes a call whose answer cannot be recorded. The agent learns at once that there is no more; the terminal event
+    /// may have to wait for room.
+    async fn conclude_unrecorded(self, mut draft: Draft) -> Carried {
+        drop((self.reply, self.outlet));
+        let passed = Passed {
+            status: self.status,
+            received: self.received,
+            released: self.released,
+        };
+        let outcome = End::Unrecorded.outcome(passed, Verdict::default());
+        let carried = Carried {
+            seq: self.call.seq,
+            state: outcome.state,
+        };
+        // A failure is counted and logged where it happens; recovery closes the call then.
+        self.call
+            .close_without_bodies(&mut draft, outcome, self.received)
+            .await
+            .ok();
+        carried
     }
 
-    async fn try_record_rest(&mut self, draft: &mut Draft) -> Result<(), Error> {
+    /// Records what is not yet: head, body, trailers, gaps.
+    async fn record_rest(&mut self, draft: &mut Draft) -> Result<(), Error> {
         self.record_head(false).await?;
         draft.bodies.extend(self.head_ref.take());
         for noted in self.noted.drain(..) {
@@ -478,105 +475,6 @@ impl Pump {
             exchange::submit(&ctx, &mut gap).await?;
         }
         Ok(())
-    }
-}
-
-/// Which rule an answer is released under.
-fn rule(pace: Pace, strict: bool, headers: &HeaderMap, declared: Option<u64>) -> Rule {
-    let (streams, strict) = match pace {
-        Pace::Strict => (false, true),
-        Pace::Auto { streams } => (streams, strict),
-    };
-    let media = headers
-        .get(http::header::CONTENT_TYPE)
-        .map_or(&b""[..], http::HeaderValue::as_bytes);
-    let media = media
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii()
-        .to_ascii_lowercase();
-    let is_json = media == b"application/json" || media.ends_with(b"+json");
-    let is_stream = matches!(
-        media.as_slice(),
-        b"text/event-stream"
-            | b"application/x-ndjson"
-            | b"application/jsonl"
-            | b"application/vnd.amazon.eventstream"
-    );
-    if !(is_stream || streams || (declared.is_none() && !is_json)) {
-        Rule::Gather
-    } else if strict {
-        Rule::Strict
-    } else {
-        Rule::Stream
-    }
-}
-
-fn outcome(end: End, status: u16, received: u64, verdict: Verdict) -> Outcome {
-    let new = |state, error: Option<String>, reason: Option<&str>| Outcome {
-        state,
-        error,
-        reason: reason.map(str::to_owned),
-    };
-    let named = |name: &str| Some(name.to_owned());
-    match end {
-        End::Gone => new(State::ClientAborted, None, None),
-        End::Idle => new(
-            State::Expired,
-            named("idle_timeout"),
-            Some("the upstream was silent in mid-answer"),
-        ),
-        End::Stopped => new(
-            State::Expired,
-            named("shutdown"),
-            Some("the recorder stopped"),
-        ),
-        End::Unrecorded => new(
-            State::StreamError,
-            named("not_recorded"),
-            Some("the recorder had no room for the answer"),
-        ),
-        End::Broken(what) if received == 0 => {
-            new(State::UpstreamError, named(what), Some("no body arrived"))
-        }
-        End::Broken(what) => new(
-            State::StreamError,
-            verdict.stream_error.or_else(|| named(what)),
-            None,
-        ),
-        End::Whole if status >= 400 || verdict.error.is_some() => new(
-            State::UpstreamError,
-            verdict.error.or_else(|| Some(format!("http_{status}"))),
-            None,
-        ),
-        End::Whole if verdict.stream_error.is_some() => {
-            new(State::StreamError, verdict.stream_error, None)
-        }
-        End::Whole if verdict.cut_short => new(
-            State::StreamError,
-            named("no_terminal_event"),
-            Some("the stream ended without the event that ends it"),
-        ),
-        End::Whole => new(State::Completed, None, None),
-    }
-}
-
-/// The recorder's own word for how a body broke.
-fn broken(error: &hyper::Error) -> &'static str {
-    let mut source = std::error::Error::source(error);
-    let mut io = None;
-    while let Some(cause) = source {
-        io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(io);
-        source = cause.source();
-    }
-    match io {
-        Some(ErrorKind::UnexpectedEof) => "incomplete_body",
-        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection_reset",
-        Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => "malformed_body",
-        _ if error.is_incomplete_message() => "incomplete_body",
-        _ if error.is_parse() => "malformed_body",
-        _ => "broken_body",
     }
 }
 
@@ -654,7 +552,3 @@ async fn until(at: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
-
-#[cfg(test)]
-#[path = "pump_tests.rs"]
-mod tests;

@@ -213,8 +213,13 @@ async fn switched(
     };
     let mut noted = Vec::new();
     observer.finish(&call, true, &mut draft, &mut noted);
-    // A failure is counted and logged where it happens; recovery closes the call then.
-    call.close(&mut draft, outcome(ended)).await.ok();
+    let closed = call.close(&mut draft, outcome(ended)).await;
+    if matches!(closed, Err(evidence::Error::Full(_))) {
+        // A failure is counted and logged where it happens; recovery closes the call then.
+        call.close_without_bodies(&mut draft, outcome(Ended::Unrecorded), 0)
+            .await
+            .ok();
+    }
 }
 
 async fn record_head(call: &Call, head: &[u8]) -> Result<event::BodyRef, evidence::Error> {

@@ -7,7 +7,10 @@
     reason = "tests"
 )]
 
+mod disk;
+mod durability;
 mod ends;
+mod figures;
 mod http2;
 mod order;
 mod refused;

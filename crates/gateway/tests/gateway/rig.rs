@@ -1,5 +1,6 @@
 //! A gateway with its recorder, a scripted upstream, and a client that speaks raw bytes.
 
+use crate::disk::{MoodyDisk, Switch};
 use event::{BodyRef, Line, Role};
 use evidence::{Options, Recorder, Store};
 use gateway::{Config, Gateway, Upstream as Configured};
@@ -33,9 +34,28 @@ impl Rig {
 
     pub(crate) async fn with(upstream: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = Options::new(dir.path());
-        options.segment_bytes = 4 << 20;
-        let recorder = Recorder::open(options).unwrap();
+        let recorder = Recorder::open(options(&dir)).unwrap();
+        Self::recording(upstream, dir, recorder, change).await
+    }
+
+    /// As [`Self::with`], on a disk with switches.
+    pub(crate) async fn on_disk(
+        upstream: SocketAddr,
+        switch: &Switch,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = MoodyDisk::new(dir.path(), switch.clone());
+        let recorder = Recorder::open_on(Arc::new(disk), None, &options(&dir)).unwrap();
+        Self::recording(upstream, dir, recorder, change).await
+    }
+
+    async fn recording(
+        upstream: SocketAddr,
+        dir: tempfile::TempDir,
+        recorder: Recorder,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::default();
         for (name, path, api) in [
             ("anthropic", "", UpstreamApi::Anthropic),
@@ -154,6 +174,35 @@ impl Rig {
     pub(crate) fn body_ref(&self, line: &Line, role: Role) -> Option<BodyRef> {
         line.bodies.iter().find(|body| body.role == role).cloned()
     }
+}
+
+fn options(dir: &tempfile::TempDir) -> Options {
+    let mut options = Options::new(dir.path());
+    options.segment_bytes = 4 << 20;
+    options
+}
+
+/// Waits until the upstream has seen as many requests.
+pub(crate) async fn until_seen(upstream: &Upstream, count: usize) {
+    within(async {
+        while upstream.seen().len() < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// Bytes that no text survives: every value, in no order.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+    .take(len)
+    .collect()
 }
 
 /// Every event of a store.

@@ -4,19 +4,6 @@ use crate::rig::*;
 use event::Role;
 use tokio::io::AsyncWriteExt as _;
 
-/// Bytes that no text survives: every value, in no order.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1du64;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    })
-    .take(len)
-    .collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_pass_byte_for_byte_and_are_stored_so() {
     for len in [0, 1, 100, 70_000, 3_000_000] {
@@ -212,7 +199,10 @@ async fn answers_without_a_body_have_none() {
 async fn a_connection_serves_many_calls() {
     let upstream = Upstream::scripted(|_, mut stream| async move {
         loop {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain").await.ok();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain")
+                .await
+                .ok();
             let mut buffer = [0; 4096];
             match tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {
                 Ok(0) | Err(_) => return,
