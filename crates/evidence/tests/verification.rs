@@ -140,7 +140,8 @@ fn edit_bundle(dir: &Path, name: &str, edit: impl FnOnce(&mut Vec<Vec<u8>>)) {
 
 #[test]
 fn the_first_bad_record_is_named() {
-    let cases: [(&str, &str, fn(&mut Vec<Vec<u8>>), u64); 4] = [
+    type Edit = fn(&mut Vec<Vec<u8>>);
+    let cases: [(&str, &str, Edit, u64); 4] = [
         (
             "edited",
             "altered",
