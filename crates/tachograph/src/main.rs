@@ -15,6 +15,7 @@ mod describe;
 mod escape;
 mod exit;
 mod failure;
+mod link;
 mod logging;
 mod observe;
 mod operator;
@@ -25,6 +26,7 @@ mod summary;
 mod table;
 mod timeline;
 mod when;
+mod wrap;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -14,14 +14,16 @@ use crate::operator::Operator;
 use crate::{build, logging, record};
 use evidence::Recorder;
 use gateway::Gateway;
+use gateway::socket::{BindError, Listener};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Arguments of `tacho serve`.
@@ -78,11 +80,9 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
             "warning: cannot remove the recorder's address: {error}"
         ));
     }
+    let closed = recorder.close().await;
     result?;
-    recorder
-        .close()
-        .await
-        .map_err(|error| record::unreadable(&context.data, &error))?;
+    closed.map_err(|error| record::unreadable(&context.data, &error))?;
     Ok(Exit::Done.into())
 }
 
@@ -114,11 +114,20 @@ async fn record(
         config.recorder.environment_interval,
         Box::new(move || traffic(&figures.sample())),
     ));
-    let (stop, stopped) = oneshot::channel::<()>();
+    let socket = local_socket(&context.data).await?;
+    let (stop, stopped) = watch::channel(());
     let mut plane = tokio::spawn(async move {
         // A sender that is gone means the same as one that spoke.
-        let stopped = async { drop(stopped.await) };
-        gateway.serve(agents, stopped).await;
+        let stopping = || {
+            let mut stopped = stopped.clone();
+            async move { drop(stopped.changed().await) }
+        };
+        let wrappers = async {
+            if let Some(socket) = socket {
+                socket.serve(&gateway, stopping()).await;
+            }
+        };
+        tokio::join!(gateway.serve(agents, stopping()), wrappers);
     });
     announce(&context.data, address)?;
 
@@ -150,6 +159,21 @@ async fn record(
     }
 }
 
+/// The socket of `tacho mcp` and `tacho run`. A directory whose name is too long for a socket costs
+/// these two, not the gateway.
+async fn local_socket(data: &Path) -> Result<Option<Listener>, Failure> {
+    match Listener::bind(data).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error @ BindError::PathTooLong { .. }) => {
+            note(&format!(
+                "warning: `tacho mcp` and `tacho run` cannot record here: {error}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(Failure::new("wrappers could not reach the recorder").because(&error)),
+    }
+}
+
 async fn listen(option: &str, address: SocketAddr, data: &Path) -> Result<TcpListener, Failure> {
     if !address.ip().is_loopback() {
         note(&format!(
@@ -160,8 +184,9 @@ async fn listen(option: &str, address: SocketAddr, data: &Path) -> Result<TcpLis
         let hint = match Address::read(data) {
             Ok(Some(running)) => {
                 format!(
-                    "a recorder may be running as process {}: see `tacho status`",
-                    running.pid
+                    "a recorder may be running as process {}: see `tacho status --data {}`",
+                    running.pid,
+                    data.display()
                 )
             }
             _ => format!("choose another with `{option} HOST:PORT`; port 0 picks a free one"),
@@ -181,11 +206,17 @@ fn url(listener: &TcpListener) -> Result<String, Failure> {
 
 fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorder, Failure> {
     let data = &context.data;
-    fs_err::create_dir_all(data).map_err(|error| {
-        Failure::new("cannot make the data directory")
-            .because(&error)
-            .hint("name a directory that you may write with `--data DIR`")
-    })?;
+    // What agents send is confidential: nobody else on this machine reads it.
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|error| {
+            Failure::new(format!("cannot make the data directory {}", data.display()))
+                .because(&error)
+                .hint("name a directory that you may write with `--data DIR`")
+        })?;
     let mut options = evidence::Options::new(data);
     options.governance = config.digest();
     options.heartbeat = config.recorder.heartbeat;
