@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::events::{self, Random};
 use crate::quantiles::{Quantiles, median};
-use crate::report::{Goal, Report};
+use crate::report::{Goal, Report, float, mb};
 use crate::{disk, machine};
 use evidence::{Options, Recorder};
 use std::path::Path;
@@ -148,7 +148,7 @@ fn once(dir: &Path, in_flight: usize, time: Duration) -> Result<Run, Error> {
         .map_err(Error::io("starting the runtime"))?;
     runtime.block_on(async {
         let recorder = Recorder::open(Options::new(store.path()))?;
-        let cpu = machine::cpu_time(std::process::id());
+        let cpu = machine::own_cpu_time();
         let began = Instant::now();
         let end = began + time;
         let tasks: Vec<_> = (0..in_flight)
@@ -166,23 +166,17 @@ fn once(dir: &Path, in_flight: usize, time: Duration) -> Result<Run, Error> {
         let closing = Instant::now();
         recorder.close().await?;
         let close = closing.elapsed();
-        let cpu = machine::cpu_time(std::process::id()).saturating_sub(cpu);
-        let count = count(acks.len());
+        let cpu = machine::own_cpu_time().saturating_sub(cpu);
+        let count = float(acks.len());
         Ok(Run {
             per_second: count / took.as_secs_f64(),
             acks,
             cpu_us: cpu.as_secs_f64() * 1e6 / count,
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            backlog_mb: backlog as f64 / 1e6,
+            backlog_mb: mb(backlog),
             close_seconds: close.as_secs_f64(),
             sustained: count / (took + close).as_secs_f64(),
         })
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-const fn count(number: usize) -> f64 {
-    number as f64
 }
 
 /// One agent's calls, one after the other: each append waits for the one before to be durable.

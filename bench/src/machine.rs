@@ -1,6 +1,7 @@
 //! The machine that is measured on, and what it was busy with besides.
 
 use crate::error::Error;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::fmt;
 use std::fs;
@@ -136,4 +137,11 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
         .sum();
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     Duration::from_millis(ticks * 1000 / per_second)
+}
+
+/// Processor time of this process so far.
+pub(crate) fn own_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or_default();
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }

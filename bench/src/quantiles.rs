@@ -21,8 +21,8 @@ impl Quantiles {
         self.sorted = false;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.nanos.len()
+    pub(crate) fn len(&self) -> u64 {
+        self.nanos.len() as u64
     }
 
     /// The value below which the share `q` (0 to 1) of the times lies, in milliseconds; 0 without times.

@@ -177,6 +177,17 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// A count as a figure.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub(crate) const fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Bytes in megabytes of 10^6.
+pub(crate) const fn mb(bytes: u64) -> f64 {
+    float(bytes) / 1e6
+}
+
 fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();
