@@ -8,15 +8,17 @@
     reason = "tests"
 )]
 
-mod support;
+mod client;
+mod record;
 
+use client::Client;
 use event::Role;
+use record::{TACHO, digest, open, read};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Client, TACHO, digest, open, read};
 use testkit::model::{Call, Format, Tokens, Turn};
 use testkit::{
     Book, Digest, Ledger, REPLAY_HEADER, Recorder, Reply, Request, Upstream, figure, shared,
@@ -319,12 +321,13 @@ fn compare(dir: &Path, expected: &Booked) -> (u64, usize) {
 }
 
 fn replay_key(store: &evidence::Store, request: &event::Line) -> String {
-    let head = support::body(store, request, Role::RequestHead).unwrap();
+    let head = record::body(store, request, Role::RequestHead).unwrap();
     let head = String::from_utf8(head).unwrap();
     let lower = head.to_ascii_lowercase();
     let at = lower.find(REPLAY_HEADER).unwrap() + REPLAY_HEADER.len();
     let value = |c: char| c.is_ascii_digit() || c == '-';
-    head[at..]
+    head.get(at..)
+        .unwrap()
         .trim_start_matches(|c| !value(c))
         .split(|c| !value(c))
         .next()
