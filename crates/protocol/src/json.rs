@@ -149,7 +149,13 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The value of the last field of this name.
+    /// The fields of an object found in one pass, for a reader that wants several of them.
+    #[must_use]
+    pub fn object(self) -> Object<'a> {
+        Object(self.fields().take(OBJECT_FIELDS).collect())
+    }
+
+    /// The value of the last field of this name. One pass over the whole value for each call, see [`Json::object`].
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
         self.fields()
@@ -161,6 +167,31 @@ impl<'a> Json<'a> {
     /// The string in the field of this name.
     #[must_use]
     pub fn get_str(self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name)?.str()
+    }
+}
+
+/// Fields of an object that [`Json::object`] keeps.
+const OBJECT_FIELDS: usize = 256;
+
+/// The first [`OBJECT_FIELDS`] fields of an object.
+#[derive(Debug, Clone)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
+impl<'a> Object<'a> {
+    /// The value of the last field of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Json<'a>> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| *value)
+    }
+
+    /// The string in the field of this name.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<Cow<'a, str>> {
         self.get(name)?.str()
     }
 }
@@ -230,14 +261,19 @@ fn take_value(text: &str) -> Option<(Json<'_>, &str)> {
 
 /// Length of the string that `bytes` begins with, both quotes included.
 fn string_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes.get(at) == Some(&b'"') {
-            return Some(at + 1);
+    // Quotes are rarer than escapes: look for the next quote, then count the backslashes before it.
+    for quote in memchr::memchr_iter(b'"', bytes.get(1..)?) {
+        let escapes = bytes
+            .get(1..=quote)?
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == b'\\')
+            .count();
+        if escapes.is_multiple_of(2) {
+            return Some(quote + 2);
         }
-        at += 2;
     }
+    None
 }
 
 /// Length of the array or object that `bytes` begins with. Counts depth, never recurses.

@@ -117,11 +117,16 @@ fn text_of(part: Json<'_>) -> Option<Cow<'_, str>> {
     if part.kind() == Kind::String {
         return part.str();
     }
-    let is_text = part.get("type").is_none_or(|kind| {
+    let fields = part.object();
+    let is_text = fields.get("type").is_none_or(|kind| {
         kind.str()
             .is_some_and(|kind| matches!(&*kind, "text" | "input_text" | "output_text"))
     });
-    if is_text { part.get_str("text") } else { None }
+    if is_text {
+        fields.get_str("text")
+    } else {
+        None
+    }
 }
 
 /// The id in a field; an empty one, as some compatibles fill in, is none.

@@ -25,10 +25,11 @@ fn block(value: Json<'_>, parts: &mut impl Parts) {
     if value.kind() != Kind::Object {
         return parts.unknown("block", value);
     }
-    let kind = value.get_str("type").unwrap_or_default();
-    let length = |field: &str| value.get_str(field).map_or(0, |text| text.len());
+    let fields = value.object();
+    let kind = fields.get_str("type").unwrap_or_default();
+    let length = |field: &str| fields.get_str(field).map_or(0, |text| text.len());
     match &*kind {
-        "text" => parts.text(&value.get_str("text").unwrap_or_default()),
+        "text" => parts.text(&fields.get_str("text").unwrap_or_default()),
         "thinking" => parts.reasoning(length("thinking")),
         "redacted_thinking" => parts.reasoning(length("data")),
         "image" | "document" | "search_result" | "container_upload" | "compaction"

@@ -113,12 +113,13 @@ fn content(value: Json<'_>, parts: &mut impl Parts) {
         parts.text(&text);
     }
     for part in value.items() {
-        let kind = part.get_str("type").unwrap_or_default();
+        let fields = part.object();
+        let kind = fields.get_str("type").unwrap_or_default();
         match &*kind {
             "text" | "input_text" | "output_text" => {
-                parts.text(&part.get_str("text").unwrap_or_default())
+                parts.text(&fields.get_str("text").unwrap_or_default())
             }
-            "refusal" => parts.text(&part.get_str("refusal").unwrap_or_default()),
+            "refusal" => parts.text(&fields.get_str("refusal").unwrap_or_default()),
             // Mistral streams its reasoning as content.
             "thinking" => parts.reasoning(thinking_bytes(part)),
             "image_url" | "input_audio" | "file" | "video_url" | "image" | "document_url"

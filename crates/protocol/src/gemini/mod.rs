@@ -22,8 +22,9 @@ fn either<'a>(value: Json<'a>, camel: &str, snake: &str) -> Option<Json<'a>> {
 
 /// One part of a content.
 fn part(value: Json<'_>, parts: &mut impl Parts) {
-    if let Some(text) = value.get_str("text") {
-        if value.get("thought").and_then(Json::bool) == Some(true) {
+    let fields = value.object();
+    if let Some(text) = fields.get_str("text") {
+        if fields.get("thought").and_then(Json::bool) == Some(true) {
             parts.reasoning(text.len());
         } else {
             parts.text(&text);

@@ -68,12 +68,13 @@ fn message(item: Json<'_>, parts: &mut impl Parts) {
         parts.text(&text);
     }
     for part in content.items() {
-        let kind = part.get_str("type").unwrap_or_default();
+        let fields = part.object();
+        let kind = fields.get_str("type").unwrap_or_default();
         match &*kind {
             "input_text" | "output_text" | "text" | "summary_text" => {
-                parts.text(&part.get_str("text").unwrap_or_default());
+                parts.text(&fields.get_str("text").unwrap_or_default());
             }
-            "refusal" => parts.text(&part.get_str("refusal").unwrap_or_default()),
+            "refusal" => parts.text(&fields.get_str("refusal").unwrap_or_default()),
             "reasoning_text" => parts.reasoning(part.get_str("text").map_or(0, |text| text.len())),
             "input_image" | "input_file" | "input_audio" | "output_audio" => {
                 parts.other(&kind, part)
