@@ -132,8 +132,11 @@ pub(crate) struct Asked {
     pub(crate) is_error: Option<bool>,
     /// The beginning of its text.
     pub(crate) text: String,
-    /// For a tool's result: the tool call over MCP that gave the same text.
+    /// For a tool's result: the last tool call over MCP before it that gave exactly this text.
     pub(crate) given_by: Option<u64>,
+    /// For a tool's result: SHA-256 of all of it.
+    #[serde(skip)]
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 /// A tool that a model called.
@@ -162,6 +165,9 @@ pub(crate) struct ToolStep {
     pub(crate) arguments: String,
     /// What the tool gave back; the beginning of it.
     pub(crate) result: String,
+    /// SHA-256 of all that it gave back.
+    #[serde(skip)]
+    pub(crate) result_digest: Option<[u8; 32]>,
     /// Whether the tool, or the protocol, reports an error.
     pub(crate) is_error: bool,
     /// How the call ended; nothing while it is open.

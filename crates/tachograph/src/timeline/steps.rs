@@ -100,19 +100,17 @@ fn models(lines: &[Line]) -> Vec<String> {
 
 /// Where a model is told what a tool call gave before, names that call.
 fn name_sources(steps: &mut [Step]) {
-    let mut given: Vec<(u64, String)> = Vec::new();
+    let mut given: HashMap<[u8; 32], u64> = HashMap::new();
     for step in steps {
         match &mut step.what {
-            What::Tool(tool) if !tool.result.is_empty() => {
-                given.push((step.seq, tool.result.clone()));
+            What::Tool(tool) => {
+                if let Some(digest) = tool.result_digest {
+                    given.insert(digest, step.seq);
+                }
             }
             What::Model(model) => {
-                for asked in model.asked.iter_mut().filter(|asked| asked.role == "tool") {
-                    asked.given_by = given
-                        .iter()
-                        .rev()
-                        .find(|(_, result)| texts::same(&asked.text, result))
-                        .map(|(seq, _)| *seq);
+                for asked in &mut model.asked {
+                    asked.given_by = asked.digest.and_then(|digest| given.get(&digest)).copied();
                 }
             }
             _ => {}
@@ -264,7 +262,10 @@ fn tool(line: &Line, end: Option<&Line>, bodies: &mut Bodies<'_>) -> ToolStep {
         &mut step.problems,
     ) && let Some(plain) = plain(reference, bytes, &mut step.problems)
     {
-        step.arguments = excerpt(texts::arguments(&plain, id).unwrap_or_default());
+        step.arguments = texts::excerpt(
+            texts::arguments(&plain, id).unwrap_or_default(),
+            EXCERPT_BYTES,
+        );
     }
     if let Some(end) = end {
         step.is_error = end
@@ -284,19 +285,12 @@ fn tool(line: &Line, end: Option<&Line>, bodies: &mut Bodies<'_>) -> ToolStep {
                 .media
                 .as_deref()
                 .is_some_and(texts::is_event_stream);
-            step.result = excerpt(texts::result(&plain, streamed, id).unwrap_or_default());
+            let result = texts::result(&plain, streamed, id).unwrap_or_default();
+            step.result_digest = texts::digest(&result);
+            step.result = texts::excerpt(result, EXCERPT_BYTES);
         }
     }
     step
-}
-
-fn excerpt(text: String) -> String {
-    let cut = body::prefix(&text, EXCERPT_BYTES);
-    if cut.len() == text.len() {
-        text
-    } else {
-        format!("{cut}...")
-    }
 }
 
 /// The first body of one of these roles, as it is stored.

@@ -254,15 +254,48 @@ fn delegations_and_messages_stand_in_their_place() {
 }
 
 #[test]
-fn texts_are_compared_as_far_as_both_go() {
-    for (one, other, expected) in [
-        ("abc", "abc", true),
-        ("ab...", "abc", true),
-        ("abcdef", "ab...", true),
-        ("abc", "abcdef", false),
-        ("...", "abc", false),
-        ("", "abc", false),
+fn a_result_is_traced_to_the_call_that_gave_exactly_it() {
+    let long = "line ".repeat(2000);
+    for (told, traced) in [
+        ("Subject: help", true),
+        ("Subject: help!", false),
+        (&long, true),
     ] {
-        assert_eq!(texts::same(one, other), expected, "{one} {other}");
+        let mut log = Log::default();
+        let given = if told == long { told } else { "Subject: help" };
+        let answer = serde_json::json!({ "jsonrpc": "2.0", "id": 7,
+            "result": { "content": [{ "type": "text", "text": given }] } });
+        log.tool_call("{}", &answer.to_string(), None, State::Completed);
+        let request = serde_json::json!({ "model": "m", "messages": [
+            { "role": "user", "content": "help" },
+            { "role": "assistant", "content": [
+                { "type": "tool_use", "id": "t1", "name": "read", "input": {} }] },
+            { "role": "user", "content": [
+                { "type": "tool_result", "tool_use_id": "t1", "content": told }] },
+        ]});
+        let request = log.body(
+            Role::Request,
+            Some("application/json"),
+            &request.to_string(),
+        );
+        log.event(Kind::ModelRequest, |draft| {
+            draft.gen_ai = Some(event::GenAi {
+                api: "anthropic.messages".to_owned(),
+                ..Default::default()
+            });
+            draft.bodies = vec![request];
+        });
+        let timeline = log.tell();
+        let asked = timeline
+            .steps
+            .iter()
+            .find_map(|step| match &step.what {
+                What::Model(model) => Some(&model.asked),
+                _ => None,
+            })
+            .unwrap();
+        assert_eq!(asked.len(), 1, "only what is new: {asked:?}");
+        assert_eq!(asked[0].tool.as_deref(), Some("read"));
+        assert_eq!(asked[0].given_by, traced.then_some(0), "{}", asked[0].text);
     }
 }

@@ -46,12 +46,14 @@ pub(super) fn asked(api: Api, plain: &[u8]) -> (Vec<Asked>, Option<String>) {
         .chain(std::iter::repeat(None));
     let skip = view.tool_results.len().saturating_sub(new);
     for (result, text) in view.tool_results.iter().skip(skip).zip(texts) {
+        let text: String = text.unwrap_or_default();
         asked.push(Asked {
             role: "tool".to_owned(),
             tool: result.name.clone(),
             id: result.id.clone(),
             is_error: result.is_error,
-            text: text.unwrap_or_default(),
+            digest: digest(&text),
+            text: excerpt(text, RESULT_BYTES),
             given_by: None,
         });
     }
@@ -124,33 +126,25 @@ fn result_texts(plain: &[u8]) -> Vec<String> {
     texts
 }
 
-/// Text parts joined; anything else by its type, or as the JSON it is.
+/// Text parts joined; an image and the like as its kind and the beginning of its digest; anything
+/// else as the JSON it is.
 fn text_of(value: Json<'_>, depth: u8) -> String {
-    let text = match value.kind() {
+    match value.kind() {
         Kind::String => value.str().unwrap_or_default().into_owned(),
         Kind::Array if depth > 0 => {
-            let parts: Vec<String> = value
-                .items()
-                .take(MAX_RESULTS)
-                .map(|part| text_of(part, depth - 1))
-                .collect();
+            let parts: Vec<String> = value.items().map(|part| text_of(part, depth - 1)).collect();
             parts.join("\n")
         }
         Kind::Object => match (value.get_str("text"), value.get_str("type")) {
             (Some(text), _) => text.into_owned(),
             (None, Some(kind)) if matches!(&*kind, "image" | "audio" | "document") => {
-                format!("[{kind}]")
+                let digest = digest(value.raw()).map(hex::encode).unwrap_or_default();
+                format!("[{kind} {}]", body::prefix(&digest, 12))
             }
             _ => value.raw().to_owned(),
         },
         Kind::Null => String::new(),
         _ => value.raw().to_owned(),
-    };
-    let cut = body::prefix(&text, RESULT_BYTES);
-    if cut.len() == text.len() {
-        text
-    } else {
-        format!("{cut}...")
     }
 }
 
@@ -225,15 +219,20 @@ fn select<T>(
     list.into_iter().nth(at)
 }
 
-/// Whether two excerpts are of the same text, as far as both go.
-pub(super) fn same(one: &str, other: &str) -> bool {
-    let (short, long) = if one.len() <= other.len() {
-        (one, other)
+/// The beginning of a text, with three dots where there is more.
+pub(super) fn excerpt(text: String, bytes: usize) -> String {
+    let cut = body::prefix(&text, bytes);
+    if cut.len() == text.len() {
+        text
     } else {
-        (other, one)
-    };
-    let begun = short.strip_suffix("...").unwrap_or(short);
-    short == long || (begun.len() < short.len() && !begun.is_empty() && long.starts_with(begun))
+        format!("{cut}...")
+    }
+}
+
+/// SHA-256 of a text; nothing for no text, which is equal to nothing.
+pub(super) fn digest(text: &str) -> Option<[u8; 32]> {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().ok().filter(|_| !text.is_empty())
 }
 
 /// Whether a media type is that of server-sent events.
