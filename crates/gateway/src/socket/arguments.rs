@@ -63,7 +63,11 @@ pub(super) fn redacted(argv: &[String], digest: &impl Digest) -> Vec<String> {
             continue;
         }
         match argument.split_once('=') {
-            Some((name, value)) if names_secret(name) && !value.is_empty() => {
+            Some((name, value))
+                if (name.starts_with('-') || is_variable(name))
+                    && names_secret(name)
+                    && !value.is_empty() =>
+            {
                 out.push(format!("{name}={}", digest.digest(value.as_bytes())));
             }
             Some((name, value)) if name.starts_with('-') || is_variable(name) => {

@@ -1,0 +1,123 @@
+//! Streams of messages from the server.
+
+use super::disconnect::slow;
+use super::rig::{Rig, Upstream, chunk, chunked_head, text, to_end, until, within};
+use super::{end_of, mcp, request, rig, state};
+use event::{Role, State};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+/// A server whose GET stream says what it is told to.
+async fn telling() -> (Upstream, mpsc::Sender<Vec<u8>>) {
+    let (tell, told) = mpsc::channel::<Vec<u8>>(16);
+    let told = std::sync::Arc::new(tokio::sync::Mutex::new(told));
+    let upstream = Upstream::scripted(move |_, mut stream| {
+        let told = told.clone();
+        async move {
+            stream
+                .write_all(&chunked_head("text/event-stream"))
+                .await
+                .unwrap();
+            while let Some(bytes) = told.lock().await.recv().await {
+                if stream.write_all(&chunk(&bytes)).await.is_err() {
+                    return;
+                }
+            }
+            stream.write_all(b"0\r\n\r\n").await.ok();
+        }
+    })
+    .await;
+    (upstream, tell)
+}
+
+#[tokio::test]
+async fn what_a_server_says_on_its_stream_is_durable_before_it_is_released() {
+    let (upstream, tell) = telling().await;
+    let rig: Rig = rig(&upstream, "/mcp").await;
+    let mut stream = rig.connect().await;
+    stream
+        .write_all(&request(
+            "GET",
+            "/agent/a/mcp/crm",
+            &[("Mcp-Session-Id", "s")],
+            b"",
+        ))
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    until(&mut stream, &mut got, b"\r\n\r\n").await;
+    for n in 0..10 {
+        let message =
+            json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"n": n}});
+        tell.send(format!("event: message\ndata: {message}\n\n").into_bytes())
+            .await
+            .unwrap();
+        until(&mut stream, &mut got, message.to_string().as_bytes()).await;
+        let messages = rig.of(&["mcp.message"]);
+        assert_eq!(messages.len(), n + 1, "released before it was recorded");
+        assert_eq!(
+            rig.body(&messages[n], Role::Message),
+            message.to_string().as_bytes()
+        );
+        assert_eq!(
+            mcp(&messages[n]).direction.as_deref(),
+            Some("server-to-client")
+        );
+    }
+    drop(tell);
+    until(&mut stream, &mut got, b"\r\n0\r\n\r\n").await;
+    let opened = rig.of(&["http.request"]).remove(0);
+    let end = end_of(&rig, &opened);
+    assert_eq!(state(&end), State::Completed);
+    let recorded = rig.body(&end, Role::Response);
+    assert_eq!(text(&recorded).matches("data: ").count(), 10);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_stream_is_seen_by_the_server() {
+    let server = slow().await;
+    let rig = rig(&server.upstream, "/mcp").await;
+    let mut stream = rig.connect().await;
+    stream
+        .write_all(&request("GET", "/agent/a/mcp/crm", &[], b""))
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    until(&mut stream, &mut got, b"notifications/progress").await;
+    drop(stream);
+    within(server.closed.notified()).await;
+    let (_, end) = rig.one().await;
+    assert_eq!(state(&end), State::ClientAborted);
+}
+
+#[tokio::test]
+async fn what_is_no_event_and_what_is_too_odd_passes_and_is_noted() {
+    let (upstream, tell) = telling().await;
+    let rig = rig(&upstream, "/mcp").await;
+    let mut stream = rig.connect().await;
+    stream
+        .write_all(&request("GET", "/agent/a/mcp/crm", &[], b""))
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    let odd = b"data: not json\n\n\xff\xfe\ndata: {\"jsonrpc\":\"2.0\"}\n\nevent: other\ndata: {}\n\ndata: [1,2]\n\n";
+    tell.send(odd.to_vec()).await.unwrap();
+    drop(tell);
+    got.extend(to_end(&mut stream).await);
+    assert!(super::rig::find(&got, odd).is_some());
+    let messages = rig.of(&["mcp.message"]);
+    let problems: Vec<_> = messages
+        .iter()
+        .filter_map(|m| {
+            m.facts
+                .as_ref()?
+                .get("problem")?
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(problems.len(), 4, "{problems:?}");
+    let end = end_of(&rig, &rig.of(&["http.request"])[0]);
+    assert_eq!(rig.body(&end, Role::Response), odd);
+}
