@@ -7,6 +7,7 @@ use crate::recorder::Recorder;
 use crate::salt::Commitment;
 use event::{BodyRef, Role};
 use fastcdc::v2020::FastCDC;
+use std::cell::RefCell;
 use tokio::sync::oneshot;
 
 /// Bounds of a chunk in bytes. Small, because what agents resend differs by single messages.
@@ -14,8 +15,15 @@ const CHUNK_MIN: u32 = 512;
 const CHUNK_AVERAGE: u32 = 2048;
 const CHUNK_MAX: u32 = 16 << 10;
 
-/// Chunks shorter than this are not worth a compressor's time on the way in.
-const COMPRESS_MIN: usize = 256;
+/// Chunks shorter than this are not worth a compressor's time on the way in: the write-ahead log is
+/// passed through, what stays is compressed again and together.
+const COMPRESS_MIN: usize = 4 << 10;
+
+thread_local! {
+    // Making a compressor costs more than compressing a chunk.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(1).ok());
+}
 
 /// New chunks are handed on when they reach this many bytes, which bounds a writer's memory.
 const HAND_ON_BYTES: usize = 256 << 10;
@@ -210,8 +218,8 @@ impl BodyWriter {
         let raw_len =
             u32::try_from(raw.len()).map_err(|_| Error::Event("chunk too long".into()))?;
         let compressed = if raw.len() >= COMPRESS_MIN {
-            zstd::bulk::compress(raw, 1)
-                .ok()
+            COMPRESSOR
+                .with_borrow_mut(|compressor| compressor.as_mut()?.compress(raw).ok())
                 .filter(|bytes| bytes.len() < raw.len())
         } else {
             None

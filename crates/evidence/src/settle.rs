@@ -57,7 +57,8 @@ impl Settler {
 
     pub(crate) fn set_level(&mut self, level: i32) {
         self.volume.set_level(level);
-        self.tiles.set_level(level);
+        // A bundle is small and every event pays for it: more than this costs more than it saves.
+        self.tiles.set_level(level.min(3));
     }
 
     /// Settles one frame, whose payload lies in `bytes`.

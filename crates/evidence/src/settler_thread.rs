@@ -22,6 +22,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const LEVEL_AT_EASE: i32 = 9;
 const LEVEL_BEHIND: i32 = 1;
 
+/// Unsettled bytes up to which there is time.
+const EASE_BYTES: u64 = 2 << 20;
+
 pub(crate) struct SettlerThread {
     settler: Settler,
     key: Arc<SigningKey>,
@@ -144,7 +147,9 @@ impl SettlerThread {
                 events,
             });
         }
-        self.settler.set_level(LEVEL_AT_EASE);
+        let behind = durable.offset.saturating_sub(self.offset) > EASE_BYTES;
+        self.settler
+            .set_level(if behind { LEVEL_BEHIND } else { LEVEL_AT_EASE });
         self.settle_up_to(durable.offset)?;
         if self.settler.size() > self.signed && sign {
             self.signed = self.settler.sign(&self.key)?;
