@@ -4,6 +4,7 @@ use event::{
     Agent, Credential, Draft, Exchange, GenAi, Http, Ids, Kind, Outcome, Run, Source, State,
     Timing, Usage,
 };
+use serde_json::{Map, Value, json};
 
 /// Room that the sequencer's part of a line takes, about.
 const POSITION_BYTES: usize = 190;
@@ -126,12 +127,21 @@ fn common(kind: Kind, random: &mut Random, run: &str) -> Draft {
     draft
 }
 
-/// Fills the line up with random digits, in the place of the digests that the commitments of bodies would be.
+/// Fills the line up with what has the form, and so the entropy, of the references to bodies that stand
+/// in a real one; they are facts here, because there are no bodies.
 fn pad(mut draft: Draft, random: &mut Random, line_bytes: usize) -> Draft {
-    let missing = |draft: &Draft| {
-        let length = draft.seal().map_or(0, |sealed| sealed.len());
-        line_bytes.saturating_sub(length + POSITION_BYTES)
-    };
+    const REFERENCE_BYTES: usize = 155;
+    let length = |draft: &Draft| draft.seal().map_or(0, |sealed| sealed.len()) + POSITION_BYTES;
+    let missing = |draft: &Draft| line_bytes.saturating_sub(length(draft));
+    let references: Vec<Value> = (0..missing(&draft).saturating_sub(30) / REFERENCE_BYTES)
+        .map(|_| {
+            json!({"role": "response", "id": random.next() % 1_000_000, "len": random.next() % 10_000,
+                "commitment": random.hex(64), "media": "application/json"})
+        })
+        .collect();
+    if !references.is_empty() {
+        draft.facts = Some(Map::from_iter([("padding".to_owned(), references.into())]));
+    }
     let fill = missing(&draft).saturating_sub(r#","idempotency_key":"""#.len());
     if fill > 0
         && let Some(ids) = &mut draft.ids

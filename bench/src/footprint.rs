@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::replay::{self, Call};
-use crate::report::{Goal, Report, mb};
+use crate::report::{Goal, Report, float, mb};
 use crate::{agentdyn, conversation};
+use evidence::Store;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -82,6 +83,13 @@ fn runs(archive: &Path, dir: &Path, report: &mut Report) -> Result<(), Error> {
         what("unique messages, zstd -3, each by itself"),
         mb(each),
         "MB",
+        None,
+    );
+    report.add(
+        PART,
+        what("events in the log"),
+        float(Store::open(&store)?.len()),
+        "",
         None,
     );
     breakdown(report, &what, parts);

@@ -16,15 +16,15 @@ pub(crate) struct Machine {
     memory_mb: u64,
     kernel: String,
     file_system: String,
-    /// UTC, seconds since the epoch.
-    started_unix: u64,
+    /// UTC, RFC 3339.
+    started: String,
     /// Load average of the last minute before and after.
     load_before: String,
     load_after: String,
     took_seconds: u64,
     command: String,
     #[serde(skip)]
-    started: Instant,
+    began: Instant,
 }
 
 /// `bench-data` in the target directory that this program was built into: a real disk, not `tmpfs`.
@@ -57,30 +57,33 @@ pub(crate) fn describe(dir: &Path) -> Machine {
         memory_mb: memory_kb / 1024,
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         file_system: file_system(dir),
-        started_unix: std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs(),
+        started: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
         load_before: load(),
         load_after: String::new(),
         took_seconds: 0,
         command: std::env::args()
             .skip(1)
             .fold("bench".to_owned(), |all, arg| format!("{all} {arg}")),
-        started: Instant::now(),
+        began: Instant::now(),
     }
 }
 
 impl Machine {
     pub(crate) fn ended(&mut self) {
         self.load_after = load();
-        self.took_seconds = self.started.elapsed().as_secs();
+        self.took_seconds = self.began.elapsed().as_secs();
     }
 }
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "`{}`, took {} s", self.command, self.took_seconds)?;
+        writeln!(
+            f,
+            "{}, `{}`, took {} s",
+            self.started, self.command, self.took_seconds
+        )?;
         writeln!(
             f,
             "{} cores ({}), {} MB of memory, Linux {}, {}",
