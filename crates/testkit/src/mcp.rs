@@ -107,6 +107,8 @@ impl Server {
         let version = message
             .pointer("/params/protocolVersion")
             .and_then(Value::as_str)
+            // The handshake belongs to the revisions that have one.
+            .filter(|version| *version != MODERN)
             .unwrap_or(LEGACY);
         let mut sessions = self.sessions();
         let session = format!("session-{}", sessions.len() + 1);
