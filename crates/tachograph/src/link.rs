@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use gateway::mcp::Direction;
 use gateway::socket::frame::MAX_PAYLOAD;
-use gateway::socket::{Ended, Frame, FrameError, Hello, PROTOCOL, Wire};
+use gateway::socket::{Ended, Frame, FrameError, Hello, PROTOCOL, Reach, Wire};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,13 +63,14 @@ pub(crate) struct Link {
 impl Link {
     /// Connects and has the start of the process recorded.
     pub(crate) async fn open(socket: &Path, hello: &Hello) -> Result<Self, LinkError> {
-        let stream =
-            UnixStream::connect(socket)
-                .await
-                .map_err(|source| LinkError::Unreachable {
-                    path: socket.to_owned(),
-                    source,
-                })?;
+        let unreachable = |source| LinkError::Unreachable {
+            path: socket.to_owned(),
+            source,
+        };
+        let reach = Reach::to(socket).map_err(unreachable)?;
+        let stream = UnixStream::connect(reach.path())
+            .await
+            .map_err(unreachable)?;
         let (from, mut to) = stream.into_split();
         let mut buffer = Vec::new();
         Frame::Hello(hello.clone()).encode(&mut buffer)?;

@@ -812,3 +812,30 @@ async fn the_socket_is_for_its_owner_alone_and_offers_no_reading() {
     let (_, err, status) = rig.mcp(&["--", "true"]).end().await;
     assert_eq!(status.code(), Some(0), "{err}");
 }
+
+#[tokio::test]
+async fn a_data_directory_may_have_a_path_longer_than_a_sockets() {
+    let base = tempfile::tempdir().unwrap();
+    let deep = base
+        .path()
+        .join("a-long-name-".repeat(8))
+        .join("b-long-name-".repeat(4));
+    std::fs::create_dir_all(&deep).unwrap();
+    let dir = tempfile::tempdir_in(&deep).unwrap();
+    let mut rig = Rig {
+        dir,
+        recorder: None,
+    };
+    rig.start().await;
+    let inner = format!("{TACHO} mcp --server within -- cat");
+    let mut wrapped =
+        Wrapped::start(rig.command("run", &["--agent", "a", "--", "sh", "-c", &inner]));
+    wrapped
+        .say(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
+        .await;
+    wrapped.hear().await;
+    let (_, err, status) = wrapped.end().await;
+    assert_eq!(status.code(), Some(0), "{err}");
+    rig.stop().await;
+    assert_eq!(rig.of("mcp.request").len(), 1);
+}

@@ -64,6 +64,8 @@ pub(crate) struct Reading {
     form: Form,
     answer: Option<Vec<u8>>,
     opening: Option<Opening>,
+    /// The stream is a session of the HTTP+SSE transport, and ends it.
+    is_session: bool,
 }
 
 enum Form {
@@ -81,6 +83,7 @@ impl Default for Reading {
             form: Form::Other,
             answer: None,
             opening: None,
+            is_session: false,
         }
     }
 }
@@ -106,6 +109,7 @@ impl Observer for Watch {
             answer: None,
             opening: (self.purpose == Purpose::Stream && is_events && is_plain)
                 .then(Opening::default),
+            is_session: false,
         };
         if let Some(session) = text(&parts.headers, "mcp-session-id")
             && self.party.session.as_deref() != Some(&session)
@@ -200,6 +204,7 @@ impl Watch {
         let session = session_of(&self.ctx.hasher, &address);
         let path = announced.resolve(own);
         self.joined(session);
+        self.reading.is_session = true;
         let Some(key) = self.key.clone() else { return };
         let endpoint = Endpoint {
             agent: self.party.agent.name.clone(),
@@ -344,9 +349,8 @@ impl Watch {
                         .filter_map(|id| sessions.answered(key, id)),
                 );
             }
-            let announced = self.purpose == Purpose::Stream && self.reading.opening.is_some();
             let ended = self.purpose == Purpose::End && whole && self.reading.status < 300;
-            if announced || ended {
+            if self.reading.is_session || ended {
                 left.extend(sessions.ended(key));
             }
         }

@@ -3,7 +3,9 @@
 use super::session::Session;
 use crate::Gateway;
 use crate::context::Context;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +22,46 @@ const MAX_SESSIONS: usize = 512;
 /// How long sessions have to be closed when the recorder stops.
 const LAST_SESSIONS: Duration = Duration::from_secs(5);
 
-/// Longest path that the kernel takes for a socket, in bytes.
+/// Longest path that the kernel takes for a socket, in bytes (`sun_path` of unix(7), without its NUL).
 const PATH_BYTES: usize = 107;
+
+/// A way to a socket that the kernel takes, whatever the length of its path.
+#[derive(Debug)]
+pub struct Reach {
+    path: PathBuf,
+    /// Open for as long as `path` leads through it.
+    _directory: Option<File>,
+}
+
+impl Reach {
+    /// The way to `socket`: its own path, or, where that is too long, one through its opened directory.
+    ///
+    /// # Errors
+    /// The directory cannot be opened.
+    pub fn to(socket: &Path) -> io::Result<Self> {
+        let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if socket.as_os_str().len() <= PATH_BYTES {
+            return Ok(Self {
+                path: socket.to_owned(),
+                _directory: None,
+            });
+        }
+        let directory = File::open(directory)?;
+        let through = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        Ok(Self {
+            path: Path::new(&through).join(name),
+            _directory: Some(directory),
+        })
+    }
+
+    /// The path to bind or connect to.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
 
 /// Why the socket is not there.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +69,6 @@ pub enum BindError {
     /// Somebody answers on it.
     #[error("another recorder answers on {path}")]
     InUse {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The path is longer than a socket's may be.
-    #[error(
-        "{path} is longer than the {PATH_BYTES} bytes that a socket's path may have; use a shorter data directory"
-    )]
-    PathTooLong {
         /// The socket.
         path: PathBuf,
     },
@@ -64,14 +96,12 @@ impl Listener {
     /// See [`BindError`].
     pub async fn bind(dir: &Path) -> Result<Self, BindError> {
         let path = dir.join(FILE_NAME);
-        if path.as_os_str().len() > PATH_BYTES {
-            return Err(BindError::PathTooLong { path });
-        }
         let io = |source| BindError::Io {
             path: path.clone(),
             source,
         };
-        match UnixStream::connect(&path).await {
+        let reach = Reach::to(&path).map_err(io)?;
+        match UnixStream::connect(reach.path()).await {
             Ok(_) => return Err(BindError::InUse { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -85,7 +115,8 @@ impl Listener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let listener = UnixListener::bind(&making).map_err(io)?;
+        let reach = Reach::to(&making).map_err(io)?;
+        let listener = UnixListener::bind(reach.path()).map_err(io)?;
         fs_err::set_permissions(&making, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
         fs_err::rename(&making, &path).map_err(io)?;
         Ok(Self { listener, path })

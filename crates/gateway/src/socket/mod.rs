@@ -10,4 +10,4 @@ mod listener;
 mod session;
 
 pub use frame::{Ended, Frame, FrameError, Hello, PROTOCOL, Role, Welcome, Wire};
-pub use listener::{BindError, FILE_NAME, Listener};
+pub use listener::{BindError, FILE_NAME, Listener, Reach};

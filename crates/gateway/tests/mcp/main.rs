@@ -16,6 +16,7 @@ mod endpoint;
 mod exchange;
 #[path = "../gateway/rig.rs"]
 mod rig;
+mod socket;
 mod streams;
 
 use event::{Line, State};

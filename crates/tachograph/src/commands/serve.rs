@@ -14,7 +14,7 @@ use crate::operator::Operator;
 use crate::{build, logging, record};
 use evidence::Recorder;
 use gateway::Gateway;
-use gateway::socket::{BindError, Listener};
+use gateway::socket::Listener;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -114,7 +114,9 @@ async fn record(
         config.recorder.environment_interval,
         Box::new(move || traffic(&figures.sample())),
     ));
-    let socket = local_socket(&context.data).await?;
+    let socket = Listener::bind(&context.data)
+        .await
+        .map_err(|error| Failure::new("wrappers could not reach the recorder").because(&error))?;
     let (stop, stopped) = watch::channel(());
     let mut plane = tokio::spawn(async move {
         // A sender that is gone means the same as one that spoke.
@@ -122,12 +124,10 @@ async fn record(
             let mut stopped = stopped.clone();
             async move { drop(stopped.changed().await) }
         };
-        let wrappers = async {
-            if let Some(socket) = socket {
-                socket.serve(&gateway, stopping()).await;
-            }
-        };
-        tokio::join!(gateway.serve(agents, stopping()), wrappers);
+        tokio::join!(
+            gateway.serve(agents, stopping()),
+            socket.serve(&gateway, stopping())
+        );
     });
     announce(&context.data, address)?;
 
@@ -156,21 +156,6 @@ async fn record(
                 .because(&error)
                 .hint("see to the disk, then start it again: what was acknowledged is recovered"),
         ),
-    }
-}
-
-/// The socket of `tacho mcp` and `tacho run`. A directory whose name is too long for a socket costs
-/// these two, not the gateway.
-async fn local_socket(data: &Path) -> Result<Option<Listener>, Failure> {
-    match Listener::bind(data).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error @ BindError::PathTooLong { .. }) => {
-            note(&format!(
-                "warning: `tacho mcp` and `tacho run` cannot record here: {error}"
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(Failure::new("wrappers could not reach the recorder").because(&error)),
     }
 }
 
