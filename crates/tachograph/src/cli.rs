@@ -11,7 +11,7 @@ use std::process::ExitCode;
     name = "tacho",
     version = build::VERSION,
     long_version = build::LONG_VERSION,
-    about,
+    about = "A flight recorder and emergency brake for AI agents",
     after_help = exit::HELP,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Directory of the record [default: $XDG_DATA_HOME/tachograph or ~/.local/share/tachograph]
     #[arg(

@@ -351,7 +351,7 @@ fn took(end: &End) -> Vec<String> {
     let total = timing.total_us.unwrap_or(0);
     let first = timing
         .first_byte_us
-        .filter(|first| total.saturating_sub(*first) > total / 5);
+        .filter(|first| total.saturating_sub(*first) > (total / 5).max(1_000));
     let first = first.map(|us| format!("first byte {}", when::span_us(us)));
     first
         .into_iter()
