@@ -21,6 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Bodies refused while the disk was full; an event that refers to one is refused too.
 const REFUSED_BODIES_MAX: usize = 1 << 16;
 
+/// Frames that nobody waits for are written when there are this many bytes of them.
+const UNAWAITED_BYTES: usize = 512 << 10;
+
 /// Unfinished bodies whose chunks are remembered. The oldest is given up beyond this: it then counts
 /// as refused.
 const UNFINISHED_BODIES_MAX: usize = 1 << 16;
@@ -95,7 +98,12 @@ impl Sequencer {
                     None
                 };
             }
-            if let Err(error) = self.commit() {
+            // Bodies alone are waited for by nobody: they become durable with the event that refers to
+            // them, in one write instead of several.
+            let awaited = !self.acks.is_empty() || self.wal.gathered() >= UNAWAITED_BYTES;
+            if (awaited || closing.is_some())
+                && let Err(error) = self.commit()
+            {
                 break Some(error);
             }
             if self.progress.has_failed() {

@@ -1,6 +1,9 @@
 //! The log in its public form: C2SP tiles, entry bundles and the signed checkpoint, under `log/`.
 //!
 //! Entry bundles are compressed at rest (`.zst`): the bytes inside are the bundle as C2SP defines it.
+//! Behind the zstd frame stands a skippable frame (RFC 8878, 3.1.2) with the CRC-32C of the bytes
+//! before it: some bits of a zstd frame can change without changing what it decompresses to, and a
+//! file of evidence has no bits that do not count.
 
 use crate::error::Error;
 use storage::Disk;
@@ -93,9 +96,26 @@ pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId) -> Result<Option<Vec<u8
         // A log of another tool keeps its bundles plain.
         None => return read_widest(disk, &full, "", id.width()),
     };
-    zstd::bulk::decompress(&stored, bundle::MAX_BUNDLE_BYTES)
+    let damaged = |detail: &str| Error::damaged(format!("{full}.zst"), detail);
+    let (frame, check) = stored
+        .split_last_chunk::<12>()
+        .ok_or_else(|| damaged("it is cut short"))?;
+    if *check != check_frame(frame) {
+        return Err(damaged("its checksum is wrong"));
+    }
+    zstd::bulk::decompress(frame, bundle::MAX_BUNDLE_BYTES)
         .map(Some)
-        .map_err(|_| Error::damaged(format!("{full}.zst"), "it does not decompress"))
+        .map_err(|_| damaged("it does not decompress"))
+}
+
+/// The skippable frame that goes behind a bundle's zstd frame.
+fn check_frame(frame: &[u8]) -> [u8; 12] {
+    let mut out = [0; 12];
+    let crc = crc32c::crc32c(frame).to_le_bytes();
+    for (to, from) in out.iter_mut().zip(CHECK_HEADER.iter().chain(&crc)) {
+        *to = *from;
+    }
+    out
 }
 
 /// Appends entries to the log's public form.
@@ -113,6 +133,9 @@ pub(crate) struct TileWriter {
     /// Compression level of the bundles to come.
     level: i32,
 }
+
+/// Magic number and length of the skippable frame behind a bundle.
+const CHECK_HEADER: [u8; 8] = [0x5c, 0x2a, 0x4d, 0x18, 4, 0, 0, 0];
 
 /// Compression of bundles until told otherwise.
 const LEVEL: i32 = 3;
@@ -208,7 +231,8 @@ impl TileWriter {
     fn write_bundle(&self, disk: &dyn Disk, index: u64, width: u16) -> Result<(), Error> {
         let id = BundleId::new(index, width).map_err(|error| log_error(&error))?;
         let path = bundle_path(id);
-        let stored = zstd::bulk::compress(&self.bundle, self.level).map_err(io(&path))?;
+        let mut stored = zstd::bulk::compress(&self.bundle, self.level).map_err(io(&path))?;
+        stored.extend_from_slice(&check_frame(&stored));
         disk.write(&path, &stored).map_err(io(&path))
     }
 
