@@ -1,4 +1,4 @@
-"""A real MCP server made with the Python SDK: `mcp_server.py stdio` or `mcp_server.py http LEDGER [json]`.
+"""A real MCP server made with the Python SDK: `mcp_server.py stdio` or `mcp_server.py http LEDGER [json|sse]`.
 
 Over HTTP it writes one JSON line for each request it has answered: the digest of what it received and
 of what it sent, taken below the SDK.
@@ -88,7 +88,8 @@ def main() -> None:
     if sys.argv[1] == "stdio":
         server.run("stdio")
         return
-    app = server.streamable_http_app(json_response="json" in sys.argv[3:])
+    options = sys.argv[3:]
+    app = server.sse_app() if "sse" in options else server.streamable_http_app(json_response="json" in options)
     Announcing(uvicorn.Config(Ledger(app, sys.argv[2]), port=0, log_level="warning")).run()
 
 

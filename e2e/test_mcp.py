@@ -10,6 +10,7 @@ from collections import Counter
 import httpx
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 from tacho import TACHO, Recorder, Upstream, sha256, until
 
 SERVER = str(pathlib.Path(__file__).with_name("mcp_server.py"))
@@ -41,6 +42,7 @@ def servers(tmp_path_factory):
     all_of_them = {
         "events": RealServer(directory),
         "json": RealServer(directory, "json"),
+        "sse": RealServer(directory, "sse"),
         "scripted": Upstream("mcp"),
         "scripted-events": Upstream("mcp", "--events"),
     }
@@ -51,7 +53,7 @@ def servers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorder(servers, tmp_path_factory):
-    paths = {name: "/mcp" for name in servers}
+    paths = {name: "/sse" if name == "sse" else "/mcp" for name in servers}
     config = "".join(f'[mcp.{name}]\nurl = "{server.url}{paths[name]}"\n' for name, server in servers.items())
     recorder = Recorder(tmp_path_factory.mktemp("recorder"), config)
     yield recorder
@@ -105,6 +107,25 @@ def test_sdk_to_sdk_over_http(recorder, servers, agent, server, mode):
     for call in calls:
         assert (sha256(call.sent), sha256(call.answered)) in answered
     assert len({call.request["run"]["id"] for call in calls}) == 1 or mode != "legacy", "one session is one run"
+
+
+def test_the_first_http_transport(recorder, servers, agent):
+    """2024-11-05: a stream to listen to, and an address to post to that the server names in it."""
+
+    async def work():
+        async with Client(sse_client(recorder.agent(agent, "mcp/sse")), mode="legacy") as client:
+            good = await client.call_tool("get_weather", {"city": "Bergen"})
+            bad = await client.call_tool("broken", {})
+            return good, bad
+
+    good, bad = asyncio.run(work())
+    assert good.content[0].text == "Bergen: 12 degrees, rain \u2602"
+    assert bad.is_error
+    calls = tool_calls(recorder, agent, 2)
+    assert [call.request["tool"]["name"] for call in calls] == ["get_weather", "broken"]
+    assert [call.state for call in calls] == ["completed"] * 2
+    posted = {entry["request"] for entry in servers["sse"].ledger() if entry["method"] == "POST"}
+    assert {sha256(call.sent) for call in calls} <= posted
 
 
 @pytest.mark.parametrize("server", ["scripted", "scripted-events"])
