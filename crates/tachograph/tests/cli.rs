@@ -301,6 +301,31 @@ fn no_control_character_of_the_record_reaches_the_output() {
     }
 }
 
+#[test]
+fn at_a_terminal_bodies_and_event_lines_are_escaped_unless_raw_is_asked_for() {
+    let stage = Stage::new();
+    let answer = (stage.hostile_call + 1).to_string();
+    let call = stage.hostile_call.to_string();
+    let decoded = ["show", &answer, "--body", "response", "--decoded"];
+    for args in [
+        &decoded[..],
+        &["show", &answer, "--body", "response"],
+        &["show", &call, "--json"],
+        &["events", "--json"],
+    ] {
+        let shown = stage.at_terminal(args);
+        // A terminal turns each line feed into carriage return and line feed by itself.
+        let shown = shown.replace("\r\n", "\n");
+        let bad = shown
+            .chars()
+            .find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(bad, None, "{args:?}: {shown}");
+        assert!(!shown.is_empty(), "{args:?}");
+    }
+    let raw = stage.at_terminal(&[&decoded[..], &["--raw"]].concat());
+    assert!(raw.contains('\u{202e}'), "{raw:?}");
+}
+
 /// The text without the colours that the command line itself writes.
 fn without_colour(text: &str) -> String {
     let mut out = String::new();

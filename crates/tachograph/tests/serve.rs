@@ -261,6 +261,25 @@ fn a_directory_in_use_is_refused_and_left_alone() {
 }
 
 #[test]
+fn who_follows_sees_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let serving = Serving::start(dir.path());
+    let follow = ["events", "--follow", "--json", "--kind", "recorder."];
+    let mut child = command(dir.path(), &follow).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut kind = || {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        line["kind"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(kind(), "recorder.start");
+    serving.signal(Signal::TERM);
+    assert_eq!(kind(), "recorder.stop");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
 fn after_a_kill_the_next_start_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let serving = Serving::start(dir.path());

@@ -89,6 +89,36 @@ impl Stage {
         command.output().unwrap().into()
     }
 
+    /// What a terminal gets of the command's standard output.
+    pub(crate) fn at_terminal(&self, args: &[&str]) -> String {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use std::io::Read as _;
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let terminal = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name)
+            .unwrap();
+        let mut child = self
+            .command(args)
+            .args(["--color", "never"])
+            .stdout(terminal)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut master = std::fs::File::from(master);
+        let (mut shown, mut part) = (Vec::new(), [0; 4096]);
+        // Reading fails once nobody holds the terminal any more.
+        while let Ok(n @ 1..) = master.read(&mut part) {
+            shown.extend_from_slice(&part[..n]);
+        }
+        assert!(child.wait().unwrap().success(), "{args:?}");
+        String::from_utf8(shown).unwrap()
+    }
+
     /// Changes one byte in the middle of the first vault volume.
     pub(crate) fn flip_a_byte_of_a_volume(&self) {
         let mut volumes: Vec<_> = std::fs::read_dir(self.data.path().join("vault"))
