@@ -13,6 +13,9 @@ use std::sync::Arc;
 use storage::{Disk, Frame};
 use tlog::note::SigningKey;
 
+/// Compression of what is settled while there is time.
+pub(crate) const LEVEL_AT_EASE: i32 = 9;
+
 /// A body may not have more chunks than this.
 pub(crate) const MAX_CHUNKS: u64 = 1 << 32;
 
@@ -57,8 +60,13 @@ impl Settler {
 
     pub(crate) fn set_level(&mut self, level: i32) {
         self.volume.set_level(level);
-        // A bundle is small and every event pays for it: more than this costs more than it saves.
-        self.tiles.set_level(level.min(3));
+        // A bundle is small and every event pays for it: more than this costs more than it saves, but
+        // for the last one.
+        self.tiles.set_level(if level > LEVEL_AT_EASE {
+            level
+        } else {
+            level.min(3)
+        });
     }
 
     /// Settles one frame, whose payload lies in `bytes`.

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::progress::{Durable, Progress};
 use crate::recorder::{Options, spawn};
 use crate::segments::segment_path;
-use crate::settle::Settler;
+use crate::settle::{LEVEL_AT_EASE, Settler};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
@@ -18,9 +18,11 @@ const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
 /// How long to wait before trying again when the disk is full.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Compression when there is time, and when the writer is ahead.
-const LEVEL_AT_EASE: i32 = 9;
+/// Compression when the writer is ahead.
 const LEVEL_BEHIND: i32 = 1;
+
+/// Compression of what a closing recorder leaves: small, written once, kept for years.
+const LEVEL_LAST: i32 = 15;
 
 /// Unsettled bytes up to which there is time.
 const EASE_BYTES: u64 = 2 << 20;
@@ -148,8 +150,11 @@ impl SettlerThread {
             });
         }
         let behind = durable.offset.saturating_sub(self.offset) > EASE_BYTES;
-        self.settler
-            .set_level(if behind { LEVEL_BEHIND } else { LEVEL_AT_EASE });
+        self.settler.set_level(match (behind, close) {
+            (true, _) => LEVEL_BEHIND,
+            (false, false) => LEVEL_AT_EASE,
+            (false, true) => LEVEL_LAST,
+        });
         self.settle_up_to(durable.offset)?;
         if self.settler.size() > self.signed && sign {
             self.signed = self.settler.sign(&self.key)?;

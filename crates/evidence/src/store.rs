@@ -223,6 +223,38 @@ impl Store {
         })
     }
 
+    /// Hands every event to `each`, in order and without copying: for whoever reads the whole log.
+    ///
+    /// # Errors
+    /// What keeps the next event from being read; `each` has seen all before it.
+    pub(crate) fn scan(&self, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), Error> {
+        let mut next = 0;
+        while next < self.state.size {
+            let (bytes, _) = self.bundle_from(next)?;
+            let in_bundle = u64::from(TILE_WIDTH).min(self.state.size - next);
+            let end = next + in_bundle;
+            for entry in bundle::entries(&bytes) {
+                if next == end {
+                    break;
+                }
+                let entry = entry
+                    .map_err(|error| Error::damaged(format!("event {next}"), error.to_string()))?;
+                each(next, entry);
+                next += 1;
+            }
+            if next < end {
+                return Err(Error::damaged(
+                    format!("event {next}"),
+                    "its entry bundle is cut short",
+                ));
+            }
+        }
+        for seq in next..self.len() {
+            each(seq, &self.tail_event(seq)?);
+        }
+        Ok(())
+    }
+
     /// The bundle that holds event `seq`, and the offset of that event in it.
     fn bundle_from(&self, seq: u64) -> Result<(Vec<u8>, usize), Error> {
         let id = BundleId::holding(seq, self.state.size)

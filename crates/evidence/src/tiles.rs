@@ -103,7 +103,14 @@ pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId) -> Result<Option<Vec<u8
     if *check != check_frame(frame) {
         return Err(damaged("its checksum is wrong"));
     }
-    zstd::bulk::decompress(frame, bundle::MAX_BUNDLE_BYTES)
+    // What the frame says of its length is a claim; it only sizes the buffer, within the bound.
+    let said = zstd::zstd_safe::get_frame_content_size(frame)
+        .ok()
+        .flatten();
+    let len = said
+        .and_then(|len| usize::try_from(len).ok())
+        .unwrap_or(bundle::MAX_BUNDLE_BYTES);
+    zstd::bulk::decompress(frame, len.min(bundle::MAX_BUNDLE_BYTES))
         .map(Some)
         .map_err(|_| damaged("it does not decompress"))
 }

@@ -3,9 +3,11 @@
 use crate::error::Error;
 use crate::store::Store;
 use event::{BodyRef, Line};
+use memchr::memmem::Finder;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::LazyLock;
 use tlog::tile::{TileBuilder, TileId};
 use tlog::{Hash, leaf_hash};
 
@@ -150,16 +152,9 @@ impl<'a> Verifier<'a> {
         };
         let signed = checkpoint.as_ref().map_or(0, tlog::Checkpoint::size);
         let mut root = (signed == 0).then(|| self.tree.root());
-        for entry in store.events(0) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    self.unreadable(&error);
-                    break;
-                }
-            };
-            self.hash(&entry.line);
-            self.event(entry.seq, &entry.line);
+        let scanned = store.scan(&mut |seq, line| {
+            self.hash(line);
+            self.event(seq, line);
             self.report.events += 1;
             if self.tree.size() == signed {
                 root = Some(self.tree.root());
@@ -170,6 +165,9 @@ impl<'a> Verifier<'a> {
             if self.report.events.is_multiple_of(1024) {
                 progress(self.progress());
             }
+        });
+        if let Err(error) = scanned {
+            self.unreadable(&error);
         }
         progress(self.progress());
         match (&checkpoint, root) {
@@ -351,6 +349,10 @@ fn compare_tile(store: &Store, id: TileId, hashes: &[Hash], bad: &mut Vec<(TileI
     bad.push((id, seq));
 }
 
+static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","stream":"#));
+static BODIES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","bodies":["#));
+static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""exchange":{"call":"#));
+
 /// What verification needs of an event, read without building the whole of it.
 struct Glance<'a> {
     seq: u64,
@@ -371,7 +373,7 @@ impl<'a> Glance<'a> {
     fn fast(line: &'a [u8]) -> Option<Self> {
         let rest = line.strip_prefix(br#"{"v":1,"seq":"#)?;
         let (seq, rest) = number(rest)?;
-        let rest = after(rest, br#","stream":"#)?;
+        let rest = after(rest, &STREAM)?;
         let (stream, rest) = number(rest)?;
         let (n, rest) = number(rest.strip_prefix(br#","n":"#)?)?;
         let rest = rest.strip_prefix(br#","kind":""#)?;
@@ -379,14 +381,14 @@ impl<'a> Glance<'a> {
         if !rest.ends_with(b"}") {
             return None;
         }
-        let bodies = match memchr::memmem::find(rest, br#","bodies":["#) {
+        let bodies = match BODIES.find(rest) {
             Some(at) => {
                 let list = rest.get(at + br#","bodies":"#.len()..rest.len() - 1)?;
                 serde_json::from_slice(list).ok()?
             }
             None => Vec::new(),
         };
-        let call = match memchr::memmem::find(rest, br#""exchange":{"call":"#) {
+        let call = match CALL.find(rest) {
             Some(at) => Some(number(rest.get(at + br#""exchange":{"call":"#.len()..)?)?.0),
             None => None,
         };
@@ -427,7 +429,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((value, rest))
 }
 
-fn after<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    let at = memchr::memmem::find(bytes, needle)?;
-    bytes.get(at + needle.len()..)
+fn after<'a>(bytes: &'a [u8], key: &Finder<'_>) -> Option<&'a [u8]> {
+    let at = key.find(bytes)?;
+    bytes.get(at + key.needle().len()..)
 }

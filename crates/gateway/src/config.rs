@@ -66,7 +66,7 @@ impl Default for Limits {
             request_body: 64 << 20,
             response_body: 256 << 20,
             memory: 48 << 20,
-            connections: 4096,
+            connections: 1024,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_mins(20),
             idle_timeout: Duration::from_mins(10),

@@ -199,7 +199,7 @@ async fn tamper(out: &mut Out, places: &Places) -> Result<(), Failure> {
         (
             PLAIN,
             &format!(
-                "in a copy: {} now says {:?} instead of {:?}, and every checksum on the way is made to fit.",
+                "in a copy: {} now says {:?} instead of {:?}, and no checksum but the log's own is in the way.",
                 change.file, change.after, change.before
             ),
         ),

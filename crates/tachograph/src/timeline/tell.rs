@@ -23,6 +23,12 @@ const LABEL_COLUMNS: usize = 9;
 /// Lines that a text may take before it is cut.
 const MAX_LINES: usize = 4;
 
+/// Lines that a tool's result may take: what turns an agent stands far down in what it reads.
+const MAX_RESULT_LINES: usize = 20;
+
+/// The word before a tool's result.
+const GIVES: &str = "gives";
+
 /// Tells the run.
 pub(crate) fn tell(timeline: &Timeline, out: &mut Out) -> Result<(), Failure> {
     let columns = out.columns().min(MAX_COLUMNS);
@@ -236,7 +242,7 @@ impl Teller<'_> {
         if step.is_error {
             self.label("!! fails", BAD, &step.result, PLAIN)?;
         } else if !step.result.is_empty() {
-            self.label("gives", TOOL, &step.result, PLAIN)?;
+            self.label(GIVES, TOOL, &step.result, PLAIN)?;
         }
         self.problems(&step.problems)?;
         self.end(step.end.as_ref(), &[])
@@ -314,8 +320,9 @@ impl Teller<'_> {
         let room = self.columns.saturating_sub(hang);
         let mut lines = escape::wrap(&text, room);
         lines.retain(|line| !line.is_empty());
-        let cut = lines.len().saturating_sub(MAX_LINES);
-        lines.truncate(MAX_LINES);
+        let most = if before.trim() == GIVES { MAX_RESULT_LINES } else { MAX_LINES };
+        let cut = lines.len().saturating_sub(most);
+        lines.truncate(most);
         if let (1.., Some(last)) = (cut, lines.last_mut()) {
             *last = escape::cut(&format!("{last} ..."), room).into_owned();
         }
