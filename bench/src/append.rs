@@ -52,7 +52,7 @@ struct Run {
 
 pub(crate) fn run(args: &Args, dir: &Path, report: &mut Report) -> Result<(), Error> {
     let time = Duration::from_secs(args.seconds.max(1));
-    let mut bare = disk::fdatasync(dir, Duration::from_secs(1))?;
+    let mut bare = disk::fdatasync(dir, Duration::from_secs(1), None)?;
     report.add(
         PART,
         "bare 4 KiB write + fdatasync, p50",
