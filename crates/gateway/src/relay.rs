@@ -15,6 +15,7 @@ use event::{Draft, Outcome, State};
 use http::Response;
 use http::uri::PathAndQuery;
 use hyper::body::Incoming;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -311,26 +312,23 @@ pub(crate) async fn answered(
 /// The recorder's own words for what broke: nothing from the wire gets into an event this way.
 fn broken(error: &hyper_util::client::legacy::Error) -> Unanswered {
     let mut source: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    let (mut io, mut http) = (None, None);
+    let (mut io, mut tls, mut http) = (None, None, None);
     while let Some(cause) = source {
-        io = cause
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind)
-            .or(io);
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            io = Some(error.kind());
+            tls = tls_failure(error).or(tls);
+        }
         http = cause.downcast_ref::<hyper::Error>().or(http);
         source = cause.source();
     }
     if error.is_connect() {
-        return Unanswered::Connect(match io {
-            Some(std::io::ErrorKind::ConnectionRefused) => "connection refused",
-            Some(std::io::ErrorKind::TimedOut) => "no connection in time",
-            Some(std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable) => {
-                "no route"
-            }
-            Some(std::io::ErrorKind::InvalidData) => {
-                "TLS failed: its certificate or its protocol is not acceptable"
-            }
-            _ => "no connection: name not resolved, or TLS failed",
+        return Unanswered::Connect(match (tls, io) {
+            (Some(rustls::Error::InvalidCertificate(_)), _) => "its certificate is not trusted",
+            (Some(_), _) => "TLS could not be agreed on",
+            (_, Some(ErrorKind::ConnectionRefused)) => "connection refused",
+            (_, Some(ErrorKind::TimedOut)) => "no connection in time",
+            (_, Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)) => "no route",
+            _ => "its name could not be resolved, or the connection broke",
         });
     }
     match http {
@@ -338,4 +336,18 @@ fn broken(error: &hyper_util::client::legacy::Error) -> Unanswered {
         Some(error) if error.is_incomplete_message() => Unanswered::Broken("closed_before_answer"),
         _ => Unanswered::Broken("broken_before_answer"),
     }
+}
+
+/// What TLS says within an error of the operating system's type, however often it is wrapped.
+fn tls_failure(error: &std::io::Error) -> Option<&rustls::Error> {
+    let mut inner = error.get_ref();
+    while let Some(cause) = inner {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        inner = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+    }
+    None
 }

@@ -38,6 +38,36 @@ async fn an_upstream_that_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_speak_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await
+                .ok();
+            to_end(&mut stream).await;
+        }
+    });
+    let rig = Rig::with(addr, |config| {
+        config.upstreams.get_mut("anthropic").unwrap().base_url = format!("https://{addr}");
+    })
+    .await;
+    let answer = text(&rig.exchange(&post(ANTHROPIC, b"{}")).await);
+    assert!(
+        answer.starts_with("HTTP/1.1 502") && answer.contains("TLS could not be agreed on"),
+        "{answer}"
+    );
+    let (_, end) = rig.one().await;
+    assert_eq!(
+        end.outcome.unwrap().reason.as_deref(),
+        Some("TLS could not be agreed on")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_never_were() {
     for (raw, error) in [
         ("", "closed_before_answer"),
