@@ -6,6 +6,7 @@
 mod catalogue;
 mod endpoint;
 pub(crate) mod http;
+mod plan;
 pub(crate) mod record;
 mod retries;
 mod sessions;

@@ -3,24 +3,24 @@
 //! Lines are queued in the order they arrive and acknowledged in the same order, many in one durable write. A call is
 //! known as open before its line is acknowledged, so that its answer always finds it.
 
+use super::acknowledge::{Due, MAX_OPEN, Open, Then, acknowledge, send};
 use super::arguments::redacted;
 use super::frame::{Ended, Frame, FrameError, Hello, PROTOCOL, Role as Wrapped, Welcome, Wire};
 use super::lines::{self, Collector, Line};
+use super::stderr::Stderr;
 use crate::context::Context;
 use crate::exchange::{Call, Clock};
-use crate::mcp::record::{self, Asked};
+use crate::mcp::record;
 use crate::mcp::{Direction, Parked, Party, timing};
 use crate::model::moment;
 use crate::runs::{Continuity, Ids, Request as RunRequest};
 use event::{Agent, Draft, Kind, Mcp, Outcome, Role, Run, Source, State};
-use evidence::{BodyWriter, Error, Pending};
+use evidence::{Error, Pending};
 use protocol::jsonrpc::{self, Id};
 use protocol::mcp::{self, Shape, View};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -31,15 +31,6 @@ const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lines of a session that may wait for their acknowledgement.
 const MAX_DUE: usize = 64;
-
-/// Calls of a session that may wait for their answer, and as many questions of the server.
-const MAX_OPEN: usize = 4096;
-
-/// Bytes of standard error that are recorded.
-const STDERR_BYTES: u64 = 16 * 1024 * 1024;
-
-/// How often standard error is made durable while the process runs.
-const STDERR_EVERY: Duration = Duration::from_millis(250);
 
 /// Longest name of an agent or server in bytes.
 const NAME_BYTES: usize = 128;
@@ -53,29 +44,6 @@ pub(super) enum SessionError {
     Record(#[from] Error),
     #[error("the wrapper broke the protocol: {0}")]
     Protocol(&'static str),
-    #[error("the wrapper could not be answered: {0}")]
-    Answer(#[from] std::io::Error),
-}
-
-/// What is not answered yet.
-#[derive(Default)]
-struct Open {
-    calls: HashMap<Id, Parked>,
-    /// `seq` of what the server asked the agent.
-    questions: HashMap<Id, u64>,
-}
-
-/// A line that is queued and to be acknowledged.
-struct Due {
-    writes: Vec<(Pending, Then)>,
-    refused: Option<String>,
-}
-
-/// What to remember once the event has its place.
-enum Then {
-    Nothing,
-    Called(Id, Box<(Draft, Asked)>, Instant),
-    Questioned(Id),
 }
 
 pub(super) struct Session {
@@ -88,13 +56,6 @@ pub(super) struct Session {
     to_server: Collector,
     to_client: Collector,
     stderr: Stderr,
-}
-
-#[derive(Default)]
-struct Stderr {
-    writer: Option<BodyWriter>,
-    lost: u64,
-    flushed: Option<Instant>,
 }
 
 impl Session {
@@ -607,94 +568,6 @@ fn acceptable(hello: &Hello) -> Result<(), &'static str> {
     }
 }
 
-impl Stderr {
-    async fn add(&mut self, ctx: &Context, start: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let mut writer = ctx.recorder.body()?;
-                writer.attach(start, Role::Stderr);
-                writer
-            }
-        };
-        let room = usize::try_from(STDERR_BYTES.saturating_sub(writer.len())).unwrap_or(usize::MAX);
-        let kept = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        self.lost += (bytes.len() - kept.len()) as u64;
-        if !kept.is_empty() {
-            writer.write(kept).await?;
-            if self.flushed.is_none_or(|at| at.elapsed() >= STDERR_EVERY) {
-                // Nobody waits for it: what a crash loses of it is the last moment.
-                drop(writer.flush().await?);
-                self.flushed = Some(Instant::now());
-            }
-        }
-        self.writer = Some(writer);
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<Option<event::BodyRef>, Error> {
-        let Some(writer) = self.writer.take() else {
-            return Ok(None);
-        };
-        let mut body = writer
-            .finish(Role::Stderr, Some("text/plain".to_owned()), None)
-            .await?;
-        body.truncated = self.lost;
-        Ok(Some(body))
-    }
-}
-
-/// Waits for each queued line in turn, remembers what it opened, and acknowledges it.
-async fn acknowledge(
-    ctx: Arc<Context>,
-    open: Arc<Mutex<Open>>,
-    mut dues: mpsc::Receiver<Due>,
-    mut to: OwnedWriteHalf,
-) -> Option<OwnedWriteHalf> {
-    while let Some(Due {
-        writes,
-        mut refused,
-    }) = dues.recv().await
-    {
-        for (pending, then) in writes {
-            match pending.await {
-                Ok(appended) => remember(&ctx, &open, appended.seq, then),
-                Err(error) => refused = Some(error.to_string()),
-            }
-        }
-        let frame = refused.map_or(Frame::Ack, Frame::Refused);
-        if send(&mut to, &frame).await.is_err() {
-            return None;
-        }
-    }
-    Some(to)
-}
-
-fn remember(ctx: &Arc<Context>, open: &Mutex<Open>, seq: u64, then: Then) {
-    let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-    match then {
-        Then::Nothing => {}
-        Then::Questioned(id) => {
-            if open.questions.len() < MAX_OPEN {
-                open.questions.insert(id, seq);
-            }
-        }
-        Then::Called(id, call, received) => {
-            let (request, asked) = *call;
-            let mut clock = Clock::new(received, received);
-            let now = Instant::now();
-            (clock.durable, clock.forwarded) = (Some(now), Some(now));
-            let call = Call {
-                ctx: ctx.clone(),
-                seq,
-                request,
-                clock,
-            };
-            open.calls.insert(id, Parked { call, asked });
-        }
-    }
-}
-
 async fn joined(acks: &mut JoinHandle<Option<OwnedWriteHalf>>) -> Option<OwnedWriteHalf> {
     match acks.await {
         Ok(to) => to,
@@ -703,11 +576,4 @@ async fn joined(acks: &mut JoinHandle<Option<OwnedWriteHalf>>) -> Option<OwnedWr
             None
         }
     }
-}
-
-async fn send(to: &mut OwnedWriteHalf, frame: &Frame) -> Result<(), SessionError> {
-    let mut bytes = Vec::new();
-    frame.encode(&mut bytes)?;
-    to.write_all(&bytes).await?;
-    Ok(())
 }

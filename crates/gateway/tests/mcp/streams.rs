@@ -2,7 +2,7 @@
 
 use super::disconnect::slow;
 use super::rig::{Rig, Upstream, chunk, chunked_head, text, to_end, until, within};
-use super::{end_of, mcp, request, rig, state};
+use super::{call, end_of, mcp, request, rig, server, state};
 use event::{Role, State};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -120,4 +120,42 @@ async fn what_is_no_event_and_what_is_too_odd_passes_and_is_noted() {
     assert_eq!(problems.len(), 4, "{problems:?}");
     let end = end_of(&rig, &rig.of(&["http.request"])[0]);
     assert_eq!(rig.body(&end, Role::Response), odd);
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_streams() {
+    let upstream = server(|seen| {
+        if seen.head.starts_with("GET ") {
+            return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n: bye\n\n".to_vec();
+        }
+        let message: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+        let result = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"protocolVersion": "2025-03-26"}}).to_string();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s\r\nContent-Length: {}\r\n\r\n{result}",
+            result.len()
+        )
+        .into_bytes()
+    })
+    .await;
+    let rig = rig(&upstream, "/mcp").await;
+    let path = "/agent/a/mcp/crm";
+    let session = [("Mcp-Session-Id", "s")];
+    let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}});
+    rig.exchange(&request("POST", path, &[], hello.to_string().as_bytes()))
+        .await;
+    rig.exchange(&request("GET", path, &session, b"")).await;
+    let message = call(json!(1), "x", json!({}));
+    rig.exchange(&request(
+        "POST",
+        path,
+        &session,
+        message.to_string().as_bytes(),
+    ))
+    .await;
+    let request = rig.of(&["tool.request"]).remove(0);
+    assert_eq!(
+        mcp(&request).protocol_version.as_deref(),
+        Some("2025-03-26")
+    );
+    assert_eq!(request.run, rig.of(&["http.request"])[0].run);
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod lines;
+pub(crate) mod refuse;
 pub(crate) mod relay;
 
 use crate::commands::Context;

@@ -4,19 +4,20 @@
 
 use super::child::{Process, Signals};
 use super::lines::Lines;
+use super::refuse::{Ids, LAST_WORDS, error_line, refuse_requests, sink, tell_unrecorded};
 use crate::failure::note;
 use crate::link::{Link, LinkError};
 use bytes::{Bytes, BytesMut};
 use gateway::mcp::Direction;
 use gateway::socket::{Frame, Hello};
-use protocol::jsonrpc::{self, Id, Kind};
+use protocol::jsonrpc::Id;
 use rustix::process::Signal;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Stdin};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Stdin};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc::{self, Permit};
 use tokio::task::JoinHandle;
@@ -42,12 +43,6 @@ const GRACE_TERMINATED: Duration = Duration::from_secs(5);
 
 /// How long what is left of an ended server's output is waited for: others may hold its pipes.
 const GRACE_EXITED: Duration = Duration::from_secs(1);
-
-/// How long requests are answered with an error once nothing can be recorded.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// JSON-RPC's first code for errors of an implementation's own.
-const NOT_RECORDED: i32 = -32000;
 
 /// What is needed to reach the recorder again.
 #[derive(Debug)]
@@ -465,78 +460,6 @@ impl Relay {
     }
 }
 
-/// Nothing can be recorded from the start: whatever is asked is answered with an error, for a moment.
-pub(crate) async fn refuse_all(error: &LinkError) {
-    tell_unrecorded(error);
-    let mut writers = Vec::new();
-    let sink = sink(tokio::io::stdout(), &mut writers);
-    let mut agent = Lines::new(tokio::io::stdin());
-    refuse_requests(&mut agent, &sink, &error.to_string()).await;
-    drop(sink);
-    for writer in writers {
-        tokio::time::timeout(LAST_WORDS, writer).await.ok();
-    }
-}
-
-fn tell_unrecorded(error: &LinkError) {
-    note(&format!(
-        "error: {error}\n  nothing passes that is not recorded, so the server is not available\n\nhint: start the recorder \
-         with `tacho serve`, on the same data directory (--data, TACHO_DATA)"
-    ));
-}
-
-async fn refuse_requests<R: AsyncRead + Unpin>(
-    agent: &mut Lines<R>,
-    sink: &mpsc::Sender<Bytes>,
-    why: &str,
-) {
-    let answering = async {
-        while let Ok(Some(line)) = agent.next().await {
-            for id in Ids::of(&line).requests {
-                if sink.send(error_line(&id, why)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    };
-    // Running out of time is as good an end as any.
-    tokio::time::timeout(LAST_WORDS, answering).await.ok();
-}
-
-fn error_line(id: &Id, why: &str) -> Bytes {
-    let message = serde_json::Value::from(format!("not recorded, so not passed on: {why}"));
-    let id = id.to_json();
-    Bytes::from(format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{NOT_RECORDED},\"message\":{message}}}}}\n"
-    ))
-}
-
-/// The ids in a line.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Ids {
-    requests: Vec<Id>,
-    answers: Vec<Id>,
-}
-
-impl Ids {
-    fn of(line: &[u8]) -> Self {
-        let mut ids = Self::default();
-        let Ok(payload) = jsonrpc::read(line.trim_ascii()) else {
-            return ids;
-        };
-        for message in payload.messages {
-            match message.kind {
-                Kind::Request { id, .. } => ids.requests.push(id),
-                Kind::Response { id, .. } | Kind::Error { id: Some(id), .. } => {
-                    ids.answers.push(id)
-                }
-                _ => {}
-            }
-        }
-        ids
-    }
-}
-
 impl Lane {
     const fn new(sink: Option<mpsc::Sender<Bytes>>) -> Self {
         Self {
@@ -550,22 +473,6 @@ impl Lane {
     fn has_room(&self) -> bool {
         self.lines + self.released.len() < MAX_LINES && self.bytes < MAX_BYTES
     }
-}
-
-/// Writes lines as they come, each flushed at once.
-fn sink<W: AsyncWrite + Unpin + Send + 'static>(
-    mut to: W,
-    writers: &mut Vec<JoinHandle<()>>,
-) -> mpsc::Sender<Bytes> {
-    let (sender, mut lines) = mpsc::channel::<Bytes>(1);
-    writers.push(tokio::spawn(async move {
-        while let Some(line) = lines.recv().await {
-            if to.write_all(&line).await.is_err() || to.flush().await.is_err() {
-                return;
-            }
-        }
-    }));
-    sender
 }
 
 async fn room(sink: Option<&mpsc::Sender<Bytes>>) -> Option<Permit<'_, Bytes>> {
