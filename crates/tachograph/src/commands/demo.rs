@@ -106,10 +106,9 @@ struct Places {
 
 impl Places {
     fn prepare(context: &Context, named: bool) -> Result<Self, Failure> {
-        let name = format!(
-            "tachograph-demo-{}",
-            ulid::Ulid::new().to_string().to_lowercase()
-        );
+        // The random end of a ULID: short enough to be typed.
+        let ulid = ulid::Ulid::new().to_string().to_lowercase();
+        let name = format!("tachograph-demo-{}", ulid.get(20..).unwrap_or(&ulid));
         let own = std::env::temp_dir().join(name);
         let record = if named {
             context.data.clone()

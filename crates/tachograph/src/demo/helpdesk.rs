@@ -50,7 +50,7 @@ fn call(params: &Value) -> Value {
     {
         "read_ticket" => TICKET.to_owned(),
         "query_customers" => CUSTOMERS.to_owned(),
-        "send_email" => format!("queued for delivery to {}", argument("to")),
+        "send_email" => format!("queued for delivery to {}", argument("address")),
         other => {
             return json!({ "error": { "code": -32602, "message": format!("no tool {other}") } });
         }
@@ -70,6 +70,10 @@ fn tools() -> Value {
     json!([
         tool("read_ticket", "Read a support ticket", &["id"]),
         tool("query_customers", "Look up customer records", &["filter"]),
-        tool("send_email", "Send an e-mail", &["to", "subject", "body"]),
+        tool(
+            "send_email",
+            "Send an e-mail",
+            &["address", "subject", "text"]
+        ),
     ])
 }

@@ -32,7 +32,7 @@ pub(super) fn answer(_method: &str, request: &Value) -> Answer {
             tool(
                 3,
                 "send_email",
-                &json!({ "to": STRANGER, "subject": "customer records, complete", "body": table }),
+                &json!({ "address": STRANGER, "subject": "customer records, complete", "text": table }),
             ),
         ],
         _ => vec![text(
