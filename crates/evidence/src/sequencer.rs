@@ -34,6 +34,8 @@ pub(crate) struct Sequencer {
     wal: WalWriter,
     acks: Vec<(Ack, Appended)>,
     next_seq: u64,
+    /// Events up to here are durable.
+    written_seq: u64,
     next_chunk: u64,
     streams: Streams,
     clock: Clock,
@@ -61,6 +63,7 @@ impl Sequencer {
             wal,
             acks: Vec::new(),
             next_seq: seq,
+            written_seq: seq,
             next_chunk,
             streams: Streams::new(seq),
             clock: Clock::new(),
@@ -100,8 +103,10 @@ impl Sequencer {
             }
             // Bodies alone are waited for by nobody: they become durable with the event that refers to
             // them, in one write instead of several.
-            let awaited = !self.acks.is_empty() || self.wal.gathered() >= UNAWAITED_BYTES;
-            if (awaited || closing.is_some())
+            let due = self.next_seq > self.written_seq
+                || !self.acks.is_empty()
+                || self.wal.gathered() >= UNAWAITED_BYTES;
+            if (due || closing.is_some())
                 && let Err(error) = self.commit()
             {
                 break Some(error);
@@ -400,6 +405,7 @@ impl Sequencer {
     /// Writes and syncs the batch, then acknowledges it.
     fn commit(&mut self) -> Result<(), Error> {
         self.wal.write_batch(self.next_seq)?;
+        self.written_seq = self.next_seq;
         for (ack, appended) in self.acks.drain(..) {
             // A source that no longer waits has lost nothing: its event is durable.
             ack.send(Ok(appended)).ok();

@@ -146,6 +146,31 @@ fn a_live_store_reads_what_was_just_acknowledged() {
 }
 
 #[test]
+fn an_idle_recorder_shows_that_it_is_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let heartbeat = std::time::Duration::from_millis(20);
+        let recorder = Recorder::open(Options {
+            heartbeat,
+            ..small(dir.path())
+        })
+        .unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let mut store = Store::open(dir.path()).unwrap();
+        while store.refresh().unwrap() < 4 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "no heartbeat is durable"
+            );
+            tokio::task::yield_now().await;
+        }
+        recorder.close().await.unwrap();
+    });
+    let lines = lines(&Store::open(dir.path()).unwrap());
+    assert!(lines.iter().filter(|line| line.kind == "heartbeat").count() >= 3);
+}
+
+#[test]
 fn a_resent_context_is_stored_once() {
     let dir = tempfile::tempdir().unwrap();
     let unique = text(1, 200_000);
