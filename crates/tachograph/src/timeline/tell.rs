@@ -320,7 +320,11 @@ impl Teller<'_> {
         let room = self.columns.saturating_sub(hang);
         let mut lines = escape::wrap(&text, room);
         lines.retain(|line| !line.is_empty());
-        let most = if before.trim() == GIVES { MAX_RESULT_LINES } else { MAX_LINES };
+        let most = if before.trim() == GIVES {
+            MAX_RESULT_LINES
+        } else {
+            MAX_LINES
+        };
         let cut = lines.len().saturating_sub(most);
         lines.truncate(most);
         if let (1.., Some(last)) = (cut, lines.last_mut()) {
