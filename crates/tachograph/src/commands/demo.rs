@@ -11,6 +11,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the recorder may take to start and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,8 +66,11 @@ pub(crate) async fn execute(
     if args.stay || (std::io::stdout().is_terminal() && !args.no_stay) {
         recorder.until_signed(data).await?;
         look(&mut out, data).await?;
+        // Listened for before it is asked for: who reads the invitation may act on it at once.
+        let mut interrupt = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::new("cannot listen for Ctrl-C").because(&error))?;
         invite(&mut out, &recorder, data)?;
-        recorder.until_interrupted().await?;
+        recorder.until(&mut interrupt).await?;
         recorder.stop().await?;
     } else {
         recorder.stop().await?;
@@ -325,11 +329,9 @@ impl Recorder {
     }
 
     /// Waits for Ctrl-C; an error if the recorder ends before.
-    async fn until_interrupted(&mut self) -> Result<(), Failure> {
+    async fn until(&mut self, interrupt: &mut Signal) -> Result<(), Failure> {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(|error| Failure::new("cannot listen for Ctrl-C").because(&error))
-            }
+            _ = interrupt.recv() => Ok(()),
             _ = self.process.wait() => Err(Failure::new("the recorder has stopped by itself")),
         }
     }
