@@ -59,7 +59,7 @@ def send(recorder, exchange):
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     connection.putrequest(exchange.method, f"/agent/{exchange.key}/{exchange.api}{exchange.target}",
                           skip_host=True, skip_accept_encoding=True)
-    for name, value in [("host", "gateway"), *exchange.request_headers, ("x-replay-id", exchange.key)]:
+    for name, value in [("host", "localhost"), *exchange.request_headers, ("x-replay-id", exchange.key)]:
         connection.putheader(name, value)
     if exchange.request:
         connection.putheader("content-length", str(len(exchange.request)))

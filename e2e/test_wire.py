@@ -124,10 +124,10 @@ def test_an_unknown_upstream_is_an_error_that_helps(recorder, agent):
 
 @pytest.mark.parametrize("data", [
     b"NONSENSE\r\n\r\n",
-    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
-    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
-    b"GET /agent/a/raw/x HTTP/1.1\r\nhost: x\r\n" + b"x-long: " + b"y" * 2_000_000 + b"\r\n\r\n",
+    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcdef",
+    b"POST /agent/a/raw/x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    b"GET /agent/a/raw/x HTTP/1.1\r\nhost: localhost\r\n" + b"x-long: " + b"y" * 2_000_000 + b"\r\n\r\n",
     b"\x00" * 1000,
 ])
 def test_malformed_http_is_refused_and_harms_nobody(recorder, data):
@@ -140,7 +140,7 @@ def test_malformed_http_is_refused_and_harms_nobody(recorder, data):
 
 
 def test_a_request_shorter_than_it_claims(recorder, model, agent):
-    raw(recorder, "", f"POST /agent/{agent}/raw/x HTTP/1.1\r\nhost: x\r\nx-e2e: {agent}\r\ncontent-length: 9\r\n\r\nabc".encode())
+    raw(recorder, "", f"POST /agent/{agent}/raw/x HTTP/1.1\r\nhost: localhost\r\nx-e2e: {agent}\r\ncontent-length: 9\r\n\r\nabc".encode())
     assert model.ledger(x_e2e=agent) == [] or not model.ledger(x_e2e=agent)[0]["request_complete"]
     calls = [e for e in recorder.events(agent=agent) if e["kind"].endswith(".response")]
     assert all(e["outcome"]["state"] != "completed" for e in calls)

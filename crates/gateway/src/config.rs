@@ -1,5 +1,6 @@
 //! What the data plane is told before it starts.
 
+use crate::admission::Access;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use protocol::UpstreamApi;
@@ -13,6 +14,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// MCP servers reached over HTTP, by the name that stands in the address.
     pub mcp: BTreeMap<String, McpServer>,
+    /// Which names and web pages may ask.
+    pub access: Access,
     /// Bounds.
     pub limits: Limits,
     /// Whether a stream's chunks are durable before they are released, instead of within 50 ms of it.
@@ -106,6 +109,7 @@ impl Default for Config {
                 .map(|(name, upstream)| (name.to_owned(), upstream))
                 .collect(),
             mcp: BTreeMap::new(),
+            access: Access::default(),
             limits: Limits::default(),
             strict: false,
             governance: String::new(),

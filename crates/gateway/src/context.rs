@@ -1,9 +1,11 @@
 //! What every call shares.
 
+use crate::admission::Access;
 use crate::attempts::Attempts;
 use crate::config::{Config, ConfigError, Limits, Target};
 use crate::figures::Figures;
 use crate::forward::Client;
+use crate::malformed::Malformed;
 use crate::memory::Memory;
 use crate::runs::Tracker;
 use evidence::Recorder;
@@ -35,6 +37,10 @@ pub(crate) struct Context {
     pub(crate) hasher: RandomState,
     /// Live figures.
     pub(crate) figures: Arc<Figures>,
+    /// Which names and pages may ask.
+    pub(crate) access: Access,
+    /// What came and was no request.
+    pub(crate) malformed: Malformed,
     /// What MCP traffic shares: tools, rounds, sessions.
     pub(crate) mcp: crate::mcp::Shared,
     tracker: Mutex<Tracker>,
@@ -82,6 +88,8 @@ impl Context {
             governance: Some(config.governance).filter(|digest| !digest.is_empty()),
             recorder,
             hasher: RandomState::new(),
+            access: config.access,
+            malformed: Malformed::default(),
             figures: Arc::new(figures),
             mcp: crate::mcp::Shared::default(),
             tracker: Mutex::new(Tracker::new(crate::runs::Limits::default())),

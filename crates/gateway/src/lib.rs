@@ -5,6 +5,7 @@
 //!
 //! Never offers a read path: no address on this listener returns evidence or control state.
 
+mod admission;
 mod attempts;
 mod body;
 mod config;
@@ -15,6 +16,7 @@ mod figures;
 mod forward;
 mod join;
 mod listener;
+mod malformed;
 pub mod mcp;
 mod memory;
 mod model;
@@ -31,6 +33,7 @@ pub mod socket;
 mod tunnel;
 mod upgrade;
 
+pub use admission::Access;
 pub use config::{Config, ConfigError, Limits, McpServer, Upstream};
 pub use figures::{Figures, Sample, UpstreamSample};
 pub use listener::Gateway;

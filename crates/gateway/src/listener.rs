@@ -1,9 +1,11 @@
 //! Accepting agents: connections, their bound, and the orderly end.
 
+use crate::admission::Admission;
 use crate::body::{Broken, RelayBody, Reply};
 use crate::config::{Config, ConfigError};
 use crate::context::Context;
 use crate::figures::{Figures, Gauge};
+use crate::malformed;
 use crate::route::Route;
 use bytes::Bytes;
 use evidence::Recorder;
@@ -14,8 +16,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -73,13 +76,23 @@ impl Gateway {
         let places = Arc::new(Semaphore::new(
             self.ctx.limits.connections.clamp(1, Semaphore::MAX_PERMITS),
         ));
+        let address = listener.local_addr().ok().map(|address| address.ip());
+        let admission = Arc::new(Admission::new(self.ctx.access.clone(), address));
         let accepting = async {
             loop {
                 let Ok(place) = places.clone().acquire_owned().await else {
                     return;
                 };
                 match listener.accept().await {
-                    Ok((stream, _)) => self.connect(stream, &graceful, open.clone(), place),
+                    Ok((stream, peer)) => {
+                        let life = Life {
+                            admission: admission.clone(),
+                            asked: Arc::default(),
+                            place: Arc::new(place),
+                            _open: open.clone(),
+                        };
+                        self.connect(stream, peer.ip(), &graceful, life);
+                    }
                     Err(error) => {
                         // The descriptor limit, or a connection that was gone before it was taken.
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -102,35 +115,26 @@ impl Gateway {
         };
         if tokio::time::timeout(self.ctx.limits.drain, drained)
             .await
-            .is_ok()
-        {
-            return;
-        }
-        self.ctx.stop();
-        if tokio::time::timeout(LAST_CALLS, all_closed.recv())
-            .await
             .is_err()
         {
-            tracing::warn!("calls are still open; the next start closes them as interrupted");
+            self.ctx.stop();
+            if tokio::time::timeout(LAST_CALLS, all_closed.recv())
+                .await
+                .is_err()
+            {
+                tracing::warn!("calls are still open; the next start closes them as interrupted");
+            }
         }
+        malformed::finish(&self.ctx).await;
     }
 
-    fn connect(
-        &self,
-        stream: TcpStream,
-        graceful: &GracefulShutdown,
-        open: mpsc::Sender<()>,
-        place: OwnedSemaphorePermit,
-    ) {
+    fn connect(&self, stream: TcpStream, peer: IpAddr, graceful: &GracefulShutdown, life: Life) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
         let ctx = self.ctx.clone();
-        // A connection keeps its place until its last call has ended, an upgraded one until it is closed.
-        let place = Arc::new(place);
-        let held = place.clone();
-        let service =
-            service_fn(move |request| answer(ctx.clone(), request, (open.clone(), held.clone())));
+        let (place, asked) = (life.place.clone(), life.asked.clone());
+        let service = service_fn(move |request| answer(ctx.clone(), request, life.clone()));
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -152,12 +156,13 @@ impl Gateway {
         let ctx = self.ctx.clone();
         tokio::spawn(async move {
             let _one = Gauge::up(&ctx.figures.connections);
-            if let Err(error) = connection.await {
-                if error
-                    .downcast_ref::<hyper::Error>()
-                    .is_some_and(hyper::Error::is_parse)
-                {
-                    ctx.figures.malformed.fetch_add(1, Relaxed);
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = silent(&asked) => Ok(()),
+            };
+            if let Err(error) = ended {
+                if let Some(finding) = malformed::finding(error.as_ref(), asked.load(Relaxed)) {
+                    malformed::note(&ctx, peer, &finding);
                 }
                 tracing::debug!(error, "a connection ended early");
             }
@@ -166,13 +171,34 @@ impl Gateway {
     }
 }
 
+/// What a connection and its calls share.
+#[derive(Clone)]
+struct Life {
+    admission: Arc<Admission>,
+    /// A request was understood.
+    asked: Arc<AtomicBool>,
+    /// A connection keeps its place until its last call has ended, an upgraded one until it is closed.
+    place: Arc<OwnedSemaphorePermit>,
+    /// The listener waits until the last of these is gone.
+    _open: mpsc::Sender<()>,
+}
+
+/// Resolves when a connection has brought no request in time. Later requests have the HTTP library's own bound.
+async fn silent(asked: &AtomicBool) {
+    tokio::time::sleep(HEAD_PATIENCE).await;
+    if asked.load(Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Answers one request. The call lives in its own task, so that it is recorded to its end even when the connection is gone.
 async fn answer(
     ctx: Arc<Context>,
     request: Request<Incoming>,
-    open: (mpsc::Sender<()>, Arc<OwnedSemaphorePermit>),
+    life: Life,
 ) -> Result<Response<RelayBody>, Broken> {
     let started = Instant::now();
+    life.asked.store(true, Relaxed);
     let looked = matches!(*request.method(), Method::GET | Method::HEAD);
     if looked && Route::read(request.uri().path()) == Route::Home {
         return Ok(home());
@@ -180,8 +206,8 @@ async fn answer(
     let (reply, answer) = Reply::channel();
     tokio::spawn(async move {
         let _one = Gauge::up(&ctx.figures.open_calls);
-        crate::proxy::handle(ctx.clone(), request, started, reply).await;
-        drop(open);
+        crate::proxy::handle(ctx.clone(), &life.admission, request, started, reply).await;
+        drop(life);
     });
     answer.await.map_err(|_| Broken)
 }

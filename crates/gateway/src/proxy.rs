@@ -1,5 +1,6 @@
 //! One request to an HTTP upstream, from its head on.
 
+use crate::admission::Admission;
 use crate::attempts::{Attempt, Fingerprint};
 use crate::body::Reply;
 use crate::config::Target;
@@ -22,6 +23,7 @@ use std::time::Instant;
 /// Takes a request to its end.
 pub(crate) async fn handle(
     ctx: Arc<Context>,
+    admission: &Admission,
     request: Request<Incoming>,
     started: Instant,
     reply: Reply,
@@ -30,7 +32,11 @@ pub(crate) async fn handle(
         .uri()
         .path_and_query()
         .map_or_else(|| "/".to_owned(), |own| own.as_str().to_owned());
-    match Route::read(&own) {
+    let route = Route::read(&own);
+    if let Some(cause) = admission.refuses(request.uri(), request.headers()) {
+        return turn_away(&ctx, route, request, started, cause, reply).await;
+    }
+    match route {
         Route::Home => refuse(&ctx, &nowhere(), request, started, Cause::BadAddress, reply).await,
         Route::Mcp(place) => crate::mcp::http::handle(&ctx, place, request, started, reply).await,
         Route::Upstream(place) => match ctx.upstreams.get(place.name).cloned() {
@@ -52,6 +58,34 @@ pub(crate) async fn handle(
             Some(target) => upstream(&ctx, target, &place, request, started, reply).await,
         },
     }
+}
+
+/// Refuses a request that a web page sent, or may have sent.
+async fn turn_away(
+    ctx: &Arc<Context>,
+    route: Route<'_>,
+    request: Request<Incoming>,
+    started: Instant,
+    cause: Cause,
+    reply: Reply,
+) {
+    let unread = Unread::by_head(request, started, cause);
+    let (place, target, own_words) = match route {
+        Route::Home => (nowhere(), None, None),
+        Route::Upstream(place) => {
+            let target = ctx.upstreams.get(place.name);
+            (place, target, None)
+        }
+        Route::Mcp(place) => {
+            let target = ctx.servers.get(place.name);
+            (place, target, Some(Schema::JsonRpc))
+        }
+    };
+    let target = target.map(Arc::as_ref);
+    let schema = own_words.unwrap_or_else(|| schema(target, &unread.parts));
+    let message = message(ctx, &place, unread.why);
+    let words = (schema, message.as_str());
+    not_taken(ctx, target, &place, place.rest, unread, words, reply).await;
 }
 
 fn nowhere() -> Place<'static> {
@@ -153,14 +187,7 @@ pub(crate) async fn refuse(
     cause: Cause,
     reply: Reply,
 ) {
-    let (parts, rest) = request.into_parts();
-    let unread = Unread {
-        parts,
-        body: bytes::Bytes::new(),
-        why: Why::Refused(cause),
-        started,
-        rest,
-    };
+    let unread = Unread::by_head(request, started, cause);
     not_received(ctx, None, place, place.rest, unread, reply).await;
 }
 
@@ -279,6 +306,15 @@ fn message(ctx: &Context, place: &Place<'_>, why: Why) -> String {
                 "no upstream is called `{shown}`; configured are {}. Use /agent/NAME/UPSTREAM/... or /UPSTREAM/...",
                 names.join(", ")
             )
+        }
+        Why::Refused(Cause::ForeignHost) => {
+            "the request's Host is a name that the recorder does not go by; use its address or `localhost`, or add the name \
+             to gateway.allowed_hosts"
+                .to_owned()
+        }
+        Why::Refused(Cause::ForeignOrigin) => {
+            "the request comes from a web page that may not use the recorder; add its origin to gateway.allowed_origins if it may"
+                .to_owned()
         }
         Why::Refused(_) => {
             "this address leads nowhere; use /agent/NAME/UPSTREAM/... or /UPSTREAM/...".to_owned()

@@ -23,6 +23,10 @@ pub(crate) enum Cause {
     RequestTimeout,
     /// The request could not be read.
     BadRequest,
+    /// A name in `Host` that is not this machine's: a browser was led here.
+    ForeignHost,
+    /// A web page that was not configured.
+    ForeignOrigin,
     /// The recorder cannot record, so nothing is forwarded.
     NotRecorded,
     /// The upstream could not be reached, or broke before its answer.
@@ -40,6 +44,8 @@ impl Cause {
             Self::BodyTooLarge => "body_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::BadRequest => "bad_request",
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
             Self::NotRecorded => "not_recorded",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -52,6 +58,7 @@ impl Cause {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotRecorded => match schema {
                 Schema::Anthropic => OVERLOADED,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -147,6 +154,7 @@ const fn anthropic_type(cause: Cause) -> &'static str {
         Cause::UnknownUpstream | Cause::BadAddress => "not_found_error",
         Cause::BodyTooLarge => "request_too_large",
         Cause::RequestTimeout | Cause::BadRequest => "invalid_request_error",
+        Cause::ForeignHost | Cause::ForeignOrigin => "permission_error",
         Cause::NotRecorded => "overloaded_error",
         Cause::UpstreamUnreachable => "api_error",
         Cause::UpstreamTimeout => "timeout_error",
@@ -159,7 +167,9 @@ const fn openai_type(cause: Cause) -> &'static str {
         | Cause::BadAddress
         | Cause::BodyTooLarge
         | Cause::RequestTimeout
-        | Cause::BadRequest => "invalid_request_error",
+        | Cause::BadRequest
+        | Cause::ForeignHost
+        | Cause::ForeignOrigin => "invalid_request_error",
         Cause::NotRecorded => "service_unavailable",
         Cause::UpstreamUnreachable | Cause::UpstreamTimeout => "server_error",
     }
@@ -169,6 +179,7 @@ const fn gemini_status(cause: Cause) -> &'static str {
     match cause {
         Cause::UnknownUpstream | Cause::BadAddress => "NOT_FOUND",
         Cause::BodyTooLarge | Cause::BadRequest => "INVALID_ARGUMENT",
+        Cause::ForeignHost | Cause::ForeignOrigin => "PERMISSION_DENIED",
         Cause::NotRecorded | Cause::UpstreamUnreachable => "UNAVAILABLE",
         Cause::RequestTimeout | Cause::UpstreamTimeout => "DEADLINE_EXCEEDED",
     }
@@ -226,6 +237,18 @@ mod tests {
                 Cause::NotRecorded,
                 503,
                 json!({"error": {"message": message, "type": "service_unavailable", "param": null, "code": "not_recorded"}}),
+            ),
+            (
+                Schema::Anthropic,
+                Cause::ForeignOrigin,
+                403,
+                json!({"type": "error", "error": {"type": "permission_error", "message": message}}),
+            ),
+            (
+                Schema::JsonRpc,
+                Cause::ForeignHost,
+                403,
+                json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": message, "data": {"reason": "foreign_host"}}}),
             ),
             (
                 Schema::Gemini,

@@ -41,6 +41,20 @@ pub(crate) struct Unread {
     pub(crate) rest: Incoming,
 }
 
+impl Unread {
+    /// A request that its head is reason enough not to take.
+    pub(crate) fn by_head(request: Request<Incoming>, started: Instant, cause: Cause) -> Self {
+        let (parts, rest) = request.into_parts();
+        Self {
+            parts,
+            body: Bytes::new(),
+            why: Why::Refused(cause),
+            started,
+            rest,
+        }
+    }
+}
+
 /// Why a request was not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {

@@ -66,7 +66,7 @@ pub(crate) async fn handle(
             ctx,
             &place,
             None,
-            by_head(request, started, Cause::UnknownUpstream),
+            Unread::by_head(request, started, Cause::UnknownUpstream),
             reply,
         )
         .await;
@@ -120,7 +120,7 @@ impl Way<'_> {
         reply: Reply,
     ) {
         let Some(address) = self.address.clone() else {
-            let unread = by_head(request, started, Cause::BadAddress);
+            let unread = Unread::by_head(request, started, Cause::BadAddress);
             return refuse(ctx, &self.place, Some(&self.target), unread, reply).await;
         };
         if crate::upgrade::is_upgrade(&request) {
@@ -266,17 +266,6 @@ impl Way<'_> {
         };
         let (now_ms, entropy) = moment();
         ctx.tracker().assign(&request, now_ms, entropy)
-    }
-}
-
-fn by_head(request: Request<Incoming>, started: Instant, cause: Cause) -> Unread {
-    let (parts, rest) = request.into_parts();
-    Unread {
-        parts,
-        body: bytes::Bytes::new(),
-        why: Why::Refused(cause),
-        started,
-        rest,
     }
 }
 

@@ -69,6 +69,8 @@ impl Rig {
                 .insert(name.to_owned(), Configured { base_url, api });
         }
         config.limits.drain = Duration::from_millis(200);
+        // The names that the tests' requests are for.
+        config.access.hosts = ["g", "gateway"].map(str::to_owned).to_vec();
         change(&mut config);
         let gateway = Gateway::new(config, recorder.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

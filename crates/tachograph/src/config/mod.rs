@@ -17,10 +17,18 @@ use std::time::Duration;
 /// Everything the configuration decides. The defaults are what a recorder without a file does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Config {
+    pub(crate) gateway: GatewaySettings,
     pub(crate) limits: Limits,
     pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) recorder: RecorderSettings,
     pub(crate) upstream: BTreeMap<String, Upstream>,
+}
+
+/// Who may use the gateway, as [`gateway::Access`] explains it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct GatewaySettings {
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// One address that agents reach as `http://GATEWAY/agent/AGENT/NAME/...`.
@@ -113,6 +121,7 @@ impl Default for Config {
             })
             .collect();
         Self {
+            gateway: GatewaySettings::default(),
             limits: Limits::default(),
             mcp: BTreeMap::new(),
             recorder: RecorderSettings::default(),
@@ -172,6 +181,10 @@ impl From<&Config> for gateway::Config {
                 .iter()
                 .map(|(n, s)| (n.clone(), server(s)))
                 .collect(),
+            access: gateway::Access {
+                hosts: config.gateway.allowed_hosts.clone(),
+                origins: config.gateway.allowed_origins.clone(),
+            },
             limits: gateway::Limits {
                 request_body: limits.request_body,
                 response_body: limits.response_body,

@@ -9,7 +9,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECTIONS: &[&str] = &["limits", "mcp", "recorder", "upstream"];
+const SECTIONS: &[&str] = &["gateway", "limits", "mcp", "recorder", "upstream"];
+const GATEWAY: &[&str] = &["allowed_hosts", "allowed_origins"];
 const UPSTREAM: &[&str] = &["api", "base_url"];
 const MCP: &[&str] = &["url"];
 const LIMITS: &[&str] = &[
@@ -72,6 +73,9 @@ impl Reader<'_> {
             table: root,
         };
         self.known_keys(&root, SECTIONS);
+        if let Some(section) = self.section(&root, "gateway") {
+            self.gateway(&section, &mut config.gateway);
+        }
         if let Some(section) = self.section(&root, "limits") {
             self.limits(&section, &mut config.limits);
         }
@@ -120,6 +124,16 @@ impl Reader<'_> {
         let base_url = base_url.or(vendor.map(|vendor| vendor.base_url));
         if let (Some(api), Some(base_url)) = (api, base_url) {
             upstreams.insert(name, Upstream { api, base_url });
+        }
+    }
+
+    fn gateway(&mut self, section: &Section<'_, '_>, gateway: &mut super::GatewaySettings) {
+        self.known_keys(section, GATEWAY);
+        if let Some(hosts) = self.strings(section, "allowed_hosts", value::host) {
+            gateway.allowed_hosts = hosts;
+        }
+        if let Some(origins) = self.strings(section, "allowed_origins", value::origin) {
+            gateway.allowed_origins = origins;
         }
     }
 
@@ -346,6 +360,35 @@ impl Reader<'_> {
             self.wrong_type(section, key, found, "a string in quotes");
         }
         Some((text?, found.span()))
+    }
+
+    /// A list of strings, each one checked.
+    fn strings(
+        &mut self,
+        section: &Section<'_, '_>,
+        key: &str,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Option<Vec<String>> {
+        let found = section.table.get(key)?;
+        let Some(array) = found.get_ref().as_array() else {
+            self.wrong_type(section, key, found, "a list of strings");
+            return None;
+        };
+        let mut strings = Vec::new();
+        for value in array {
+            let Some(text) = value.get_ref().as_str() else {
+                self.wrong_type(section, key, value, "a list of strings");
+                continue;
+            };
+            match check(text) {
+                Ok(()) => strings.push(text.to_owned()),
+                Err(why) => {
+                    let what = format!("`{text}` of `{key}` in {} {why}", section.title);
+                    self.problem(value.span(), what, None);
+                }
+            }
+        }
+        Some(strings)
     }
 
     fn wrong_type(

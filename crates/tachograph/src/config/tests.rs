@@ -17,7 +17,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limit]\n",
-            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: limits, mcp, recorder, upstream",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: gateway, limits, mcp, recorder, upstream",
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
@@ -88,6 +88,14 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
             "tacho.toml:2: `head_timeout` in [limits] must be a time like 30 (seconds) or \"500ms\", and is of type boolean",
         ),
         (
+            "[gateway]\nallowed_hosts = \"a\"",
+            "tacho.toml:2: `allowed_hosts` in [gateway] must be a list of strings, and is of type string",
+        ),
+        (
+            "[gateway]\nallowed_hosts = [\"a:1\"]\nallowed_origins = [\n  \"https://a/\",\n]",
+            "tacho.toml:2: `a:1` of `allowed_hosts` in [gateway] is not a host's name (write it like \"recorder.internal\", without a port)\ntacho.toml:4: `https://a/` of `allowed_origins` in [gateway] is not an origin (write it like \"https://console.example.com\", with nothing after the host and port)",
+        ),
+        (
             "[recorder]\nheartbeat = 0",
             "tacho.toml:2: `heartbeat` in [recorder] is zero",
         ),
@@ -124,6 +132,10 @@ fn a_whole_file_is_read() {
         [mcp.files]
         url = "http://127.0.0.1:9100/mcp"
 
+        [gateway]
+        allowed_hosts = ["recorder.internal"]
+        allowed_origins = ["https://console.example", "null"]
+
         [limits]
         request_body = "32MiB"
         response_body = 1_000_000
@@ -150,6 +162,11 @@ fn a_whole_file_is_read() {
         "https://generativelanguage.googleapis.com"
     );
     assert_eq!(config.mcp["files"].url, "http://127.0.0.1:9100/mcp");
+    assert_eq!(config.gateway.allowed_hosts, ["recorder.internal"]);
+    assert_eq!(
+        config.gateway.allowed_origins,
+        ["https://console.example", "null"]
+    );
     assert_eq!(config.limits.request_body, 32 << 20);
     assert_eq!(config.limits.response_body, 1_000_000);
     assert_eq!(config.limits.memory, 48 << 20);

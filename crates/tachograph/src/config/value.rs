@@ -116,6 +116,29 @@ pub(super) fn url(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A host's name as it stands in `Host`, without a port.
+pub(super) fn host(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || !text.chars().all(fits) || text.ends_with('.') {
+        return Err(
+            "is not a host's name (write it like \"recorder.internal\", without a port)".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// A web page's origin as a browser spells it: RFC 6454, section 6.2.
+pub(super) fn origin(text: &str) -> Result<(), String> {
+    let bare = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', '*']);
+    let is_origin = text
+        .split_once("://")
+        .is_some_and(|(scheme, host)| !scheme.is_empty() && bare(host));
+    if text == "null" || is_origin {
+        return Ok(());
+    }
+    Err("is not an origin (write it like \"https://console.example.com\", with nothing after the host and port)".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +201,26 @@ mod tests {
             ("http://bad host", false),
         ] {
             assert_eq!(url(text).is_ok(), fine, "{text}: {:?}", url(text));
+        }
+    }
+
+    #[test]
+    fn names_and_origins() {
+        for (text, is_host, is_origin) in [
+            ("recorder.internal", true, false),
+            ("https://console.example", false, true),
+            ("https://console.example:8443", false, true),
+            ("null", true, true),
+            ("recorder.internal:8700", false, false),
+            ("https://console.example/", false, false),
+            ("https://*.example", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                (host(text).is_ok(), origin(text).is_ok()),
+                (is_host, is_origin),
+                "{text}"
+            );
         }
     }
 
