@@ -35,4 +35,5 @@ pub mod websocket;
 pub use operation::{Api, ModelCall, Operation, UpstreamApi, classify};
 pub use request::read_request;
 pub use response::ResponseReader;
+pub use responses::{Said, SessionReader};
 pub use view::{Fingerprint, MessageView, RequestView, ResponseView, ToolCallView, ToolResultView};

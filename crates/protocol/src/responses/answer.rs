@@ -192,6 +192,7 @@ fn index(data: Json<'_>) -> u64 {
 const FAMILIES: &[&str] = &[
     "content_part.",
     "output_text.",
+    "text.",
     "refusal.",
     "reasoning",
     "function_call_arguments.",
@@ -207,7 +208,8 @@ const FAMILIES: &[&str] = &[
     "apply_patch_call",
     "computer_call",
     "tool_search_call",
-    "audio.",
+    "audio",
+    "output_audio",
     "rate_limits.",
 ];
 
@@ -224,18 +226,19 @@ fn head(response: Json<'_>, answer: &mut Answer) {
         return;
     };
     let number = |field: &str| usage.get(field).and_then(Json::u64);
-    let detail = |group: &str, field: &str| {
-        usage
-            .get(group)
-            .and_then(|group| group.get(field))
-            .and_then(Json::u64)
+    // Realtime spells the groups in the singular.
+    let detail = |groups: [&str; 2], field: &str| {
+        let group = groups.into_iter().find_map(|group| usage.get(group))?;
+        group.get(field).and_then(Json::u64)
     };
+    let input = ["input_tokens_details", "input_token_details"];
+    let output = ["output_tokens_details", "output_token_details"];
     answer.usage(&Usage {
         input_tokens: number("input_tokens"),
         output_tokens: number("output_tokens"),
-        cache_read_input_tokens: detail("input_tokens_details", "cached_tokens"),
-        cache_creation_input_tokens: detail("input_tokens_details", "cache_write_tokens"),
-        reasoning_output_tokens: detail("output_tokens_details", "reasoning_tokens"),
+        cache_read_input_tokens: detail(input, "cached_tokens"),
+        cache_creation_input_tokens: detail(input, "cache_write_tokens"),
+        reasoning_output_tokens: detail(output, "reasoning_tokens"),
     });
 }
 

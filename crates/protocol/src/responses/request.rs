@@ -2,7 +2,7 @@
 
 use super::item::{self, Side};
 use crate::conversation::Conversation;
-use crate::json::Json;
+use crate::json::{Json, Kind};
 use crate::parts::Parts as _;
 use crate::text;
 
@@ -38,12 +38,14 @@ pub(crate) fn read(body: Json<'_>, conversation: &mut Conversation) {
     }
 }
 
-fn input(value: Json<'_>, conversation: &mut Conversation) {
+/// One item, or a list of them, or a user's text.
+pub(super) fn input(value: Json<'_>, conversation: &mut Conversation) {
     if let Some(text) = value.str() {
         conversation.begin("user");
         conversation.text(&text);
     }
-    for item in value.items() {
+    let single = (value.kind() == Kind::Object).then_some(value);
+    for item in single.into_iter().chain(value.items()) {
         let kind = item::kind(item);
         let role = match item::side(item, &kind) {
             Side::Message(role) => role,

@@ -130,6 +130,8 @@ pub struct Reader {
     frame: Option<(Head, u64)>,
     data: Option<Open>,
     control: Option<Open>,
+    /// Bytes since the last place where no message was under way.
+    unfinished: u64,
     problem: Option<Problem>,
 }
 
@@ -146,6 +148,7 @@ impl Reader {
             frame: None,
             data: None,
             control: None,
+            unfinished: 0,
             problem: None,
         }
     }
@@ -160,20 +163,26 @@ impl Reader {
     /// come before it, as they do on the wire.
     pub fn feed(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(Message)) {
         while self.problem.is_none() {
+            let before = bytes.len();
             let (head, seen) = match self.frame {
                 Some(frame) => frame,
-                None => match self.take_head(&mut bytes) {
-                    Ok(Some(head)) => (head, 0),
-                    Ok(None) => return,
-                    Err(problem) => {
-                        self.problem = Some(problem);
-                        return;
+                None => {
+                    let head = self.take_head(&mut bytes);
+                    self.unfinished += (before - bytes.len()) as u64;
+                    match head {
+                        Ok(Some(head)) => (head, 0),
+                        Ok(None) => return,
+                        Err(problem) => {
+                            self.problem = Some(problem);
+                            return;
+                        }
                     }
-                },
+                }
             };
             let left = usize::try_from(head.length - seen).unwrap_or(usize::MAX);
             let (payload, rest) = bytes.split_at(left.min(bytes.len()));
             bytes = rest;
+            self.unfinished += payload.len() as u64;
             self.take_payload(head, seen, payload);
             let seen = seen + payload.len() as u64;
             if seen < head.length {
@@ -184,13 +193,17 @@ impl Reader {
             if head.last {
                 self.dispatch(head, sink);
             }
+            if self.data.is_none() {
+                self.unfinished = 0;
+            }
         }
     }
 
-    /// Whether the bytes stop inside a frame or a fragmented message.
+    /// How many of the bytes so far, counted from the last one back, belong to no message that was handed on: 0 where they
+    /// stop between two messages.
     #[must_use]
-    pub const fn in_message(&self) -> bool {
-        !self.head_bytes.is_empty() || self.frame.is_some() || self.data.is_some()
+    pub const fn unfinished(&self) -> u64 {
+        self.unfinished
     }
 
     /// Why the bytes are not frames any more; from there on nothing is read.
