@@ -189,7 +189,8 @@ pub struct Mcp {
 pub struct WebSocket {
     /// `client-to-server` or `server-to-client`.
     pub direction: String,
-    /// `text`, `binary`, `close`, `ping`, `pong`.
+    /// `text`, `binary`, `close`, `ping`, `pong`; `raw`: bytes as they stood on the wire, where they are no frames, or of a
+    /// message that was cut short.
     pub opcode: String,
     /// Message type that the payload names, where a reader knows the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,6 +57,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long an upstream may be silent within a response body.
     pub idle_timeout: Duration,
+    /// How long both sides of an upgraded connection (WebSocket) may be silent.
+    pub tunnel_idle_timeout: Duration,
     /// How long an agent may be silent within a request body.
     pub request_idle_timeout: Duration,
     /// How long open calls may go on after shutdown was asked for.
@@ -73,6 +75,7 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_mins(20),
             idle_timeout: Duration::from_mins(10),
+            tunnel_idle_timeout: Duration::from_hours(1),
             request_idle_timeout: Duration::from_mins(1),
             drain: Duration::from_secs(10),
         }

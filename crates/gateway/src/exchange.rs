@@ -12,7 +12,7 @@ use bytes::Bytes;
 use event::{
     Agent, Credential, Draft, Exchange, Gap, Http, Ids, Kind, Outcome, Role, Source, Timing,
 };
-use evidence::Error;
+use evidence::{Error, Pending};
 use http::HeaderMap;
 use http::request::Parts;
 use std::fmt::Write as _;
@@ -261,11 +261,15 @@ impl Noted {
 
 /// Queues an event. The order is fixed when this returns; durable it is with whatever is acknowledged after it.
 pub(crate) async fn submit(ctx: &Context, draft: &mut Draft) -> Result<(), Error> {
+    queue(ctx, draft).await.map(|_covered_by_what_follows| ())
+}
+
+/// Queues an event, shortened where it is over the limit of a line. What is returned resolves when it is durable.
+pub(crate) async fn queue(ctx: &Context, draft: &mut Draft) -> Result<Pending, Error> {
     loop {
         match ctx.recorder.submit(draft).await {
-            Ok(_covered_by_what_follows) => return Ok(()),
             Err(Error::Event(_)) if shorten(draft) => {}
-            Err(error) => return Err(error),
+            queued => return queued,
         }
     }
 }

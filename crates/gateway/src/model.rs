@@ -99,19 +99,7 @@ impl Asked {
         let mut problem = None;
         if let Some(view) = self.view {
             problem.clone_from(&view.problem);
-            let left_out = view.tool_results.len().saturating_sub(TOOLS) as u64;
-            draft.tool_results = view
-                .tool_results
-                .iter()
-                .take(TOOLS)
-                .map(ToolRef::from)
-                .collect();
-            let mut gen_ai = view.gen_ai;
-            add_unknown(&mut gen_ai, left_out);
-            draft.gen_ai = Some(gen_ai);
-            if let Some(id) = view.previous_response_id {
-                draft.ids.get_or_insert_default().previous_response_id = Some(id);
-            }
+            tell_request(draft, view);
         }
         let observer = ModelObserver {
             ctx: ctx.clone(),
@@ -242,7 +230,7 @@ impl Observer for ModelObserver {
         }
         let cut_short = whole && self.streams && !view.terminated && view.problem.is_none();
         let (error, stream_error) = (view.error.clone(), view.stream_error.clone());
-        fill(draft, asked, view);
+        tell_answer(draft, asked, view);
         Verdict {
             error,
             stream_error,
@@ -264,7 +252,25 @@ impl ModelObserver {
     }
 }
 
-fn fill(draft: &mut Draft, asked: Option<&GenAi>, view: ResponseView) {
+/// What a request says, in its event.
+pub(crate) fn tell_request(draft: &mut Draft, view: RequestView) {
+    let left_out = view.tool_results.len().saturating_sub(TOOLS) as u64;
+    draft.tool_results = view
+        .tool_results
+        .iter()
+        .take(TOOLS)
+        .map(ToolRef::from)
+        .collect();
+    let mut gen_ai = view.gen_ai;
+    add_unknown(&mut gen_ai, left_out);
+    draft.gen_ai = Some(gen_ai);
+    if let Some(id) = view.previous_response_id {
+        draft.ids.get_or_insert_default().previous_response_id = Some(id);
+    }
+}
+
+/// What an answer says, in its event; `asked` is what its request said.
+pub(crate) fn tell_answer(draft: &mut Draft, asked: Option<&GenAi>, view: ResponseView) {
     let left_out =
         view.tool_calls.len().saturating_sub(TOOLS) + view.tool_results.len().saturating_sub(TOOLS);
     draft.tool_calls = view

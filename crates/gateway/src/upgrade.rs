@@ -1,7 +1,7 @@
 //! Connections that leave HTTP: WebSocket, and whatever else an agent and an upstream agree on.
 //!
-//! The original bytes go through. An agent's message is durable before its last byte is forwarded; an upstream's message
-//! is durable within 50 ms of its release, or the next bytes wait. What is not WebSocket is recorded as it is read.
+//! The original bytes go through. What an agent sends is durable before it is forwarded; what an upstream sends is durable
+//! within 50 ms of its release, or the next bytes wait. What is not WebSocket is recorded as it is read.
 
 use crate::body::{RelayBody, Reply};
 use crate::config::Target;
@@ -13,13 +13,14 @@ use crate::pump::Pump;
 use crate::relay::{self, Disconnect, Observer as _, Pace, Unanswered};
 use crate::request::{self, Received};
 use crate::route::Place;
-use crate::tunnel::{self, Ended};
+use crate::tunnel::{self, Carries, Ended};
 use event::{Exchange, Kind, Outcome, Role, State};
 use http::header::{CONNECTION, HeaderMap, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use protocol::UpstreamApi;
 use protocol::websocket::Deflate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,6 +86,7 @@ pub(crate) async fn handle(
         ahead.extend(own_run(ctx, &mut draft));
     }
     let schema = schema(Some(&target), &received.parts);
+    let model = is_model_session(&target, address.path());
     let Received {
         parts,
         body,
@@ -136,7 +138,7 @@ pub(crate) async fn handle(
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        switched(call, agent_side, observer, reply, response).await;
+        switched(call, agent_side, observer, reply, response, model).await;
     } else {
         let pace = Pace::Auto { streams: false };
         Pump::new(
@@ -150,6 +152,12 @@ pub(crate) async fn handle(
         .run()
         .await;
     }
+}
+
+/// Whether the messages of an upgraded connection are those of Realtime, or of Responses over WebSocket.
+fn is_model_session(target: &Target, path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next();
+    target.api == UpstreamApi::OpenAi || matches!(last, Some("realtime" | "responses"))
 }
 
 /// A connection of its own that nothing ties to a run is one.
@@ -176,6 +184,7 @@ async fn switched(
     mut observer: crate::model::ModelObserver,
     reply: Reply,
     mut response: Response<Incoming>,
+    model: bool,
 ) {
     let ctx = call.ctx.clone();
     let upstream_side = hyper::upgrade::on(&mut response);
@@ -187,10 +196,15 @@ async fn switched(
         .get(SEC_WEBSOCKET_EXTENSIONS)
         .and_then(|value| value.to_str().ok());
     let deflate = deflate.and_then(Deflate::negotiated);
-    let is_websocket = parts
+    let websocket = parts
         .headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let carries = Carries {
+        websocket,
+        deflate,
+        model,
+    };
     strip_answer(&mut parts.headers, true);
     parts.version = Version::HTTP_11;
     let response = Response::from_parts(parts, RelayBody::whole([], None));
@@ -203,9 +217,7 @@ async fn switched(
         Ok(head) => {
             draft.bodies.push(head);
             match meet(agent_side, upstream_side, reply, response).await {
-                Ok((agent, upstream)) => {
-                    tunnel::run(&call, agent, upstream, deflate, is_websocket).await
-                }
+                Ok((agent, upstream)) => tunnel::run(&call, agent, upstream, carries).await,
                 Err(ended) => ended,
             }
         }
@@ -258,6 +270,11 @@ fn outcome(ended: Ended) -> Outcome {
             State::StreamError,
             Some("closed_without_close"),
             Some("the upstream closed the connection without a closing frame"),
+        ),
+        Ended::Idle => (
+            State::Expired,
+            Some("idle_timeout"),
+            Some("neither side sent anything for limits.tunnel_idle_timeout"),
         ),
         Ended::Stopped => (
             State::Expired,

@@ -18,5 +18,6 @@ mod order;
 mod refused;
 mod retries;
 mod rig;
+mod sessions;
 mod upgraded;
 mod wire;

@@ -62,6 +62,8 @@ pub(crate) struct Limits {
     #[serde(serialize_with = "as_millis")]
     pub(crate) request_idle_timeout: Duration,
     pub(crate) response_body: u64,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) tunnel_idle_timeout: Duration,
 }
 
 /// How the recorder behaves.
@@ -90,6 +92,7 @@ impl Default for Limits {
             request_body: limits.request_body,
             request_idle_timeout: limits.request_idle_timeout,
             response_body: limits.response_body,
+            tunnel_idle_timeout: limits.tunnel_idle_timeout,
         }
     }
 }
@@ -193,6 +196,7 @@ impl From<&Config> for gateway::Config {
                 connect_timeout: limits.connect_timeout,
                 head_timeout: limits.head_timeout,
                 idle_timeout: limits.idle_timeout,
+                tunnel_idle_timeout: limits.tunnel_idle_timeout,
                 request_idle_timeout: limits.request_idle_timeout,
                 drain: limits.drain_timeout,
             },

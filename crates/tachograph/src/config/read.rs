@@ -23,6 +23,7 @@ const LIMITS: &[&str] = &[
     "request_body",
     "request_idle_timeout",
     "response_body",
+    "tunnel_idle_timeout",
 ];
 const RECORDER: &[&str] = &["environment_interval", "heartbeat", "strict_streams"];
 
@@ -164,6 +165,7 @@ impl Reader<'_> {
             ("head_timeout", &mut limits.head_timeout),
             ("request_idle_timeout", &mut limits.request_idle_timeout),
             ("drain_timeout", &mut limits.drain_timeout),
+            ("tunnel_idle_timeout", &mut limits.tunnel_idle_timeout),
         ] {
             if let Some(duration) = self.duration(section, key) {
                 *target = duration;

@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
-            "tacho.toml:3: unknown key `request_bodies` in [limits]\n  hint: did you mean `request_body`? valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body",
+            "tacho.toml:3: unknown key `request_bodies` in [limits]\n  hint: did you mean `request_body`? valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
         ),
         (
             "[recorder]\nheartbeet = 3",
@@ -105,7 +105,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[recorder]\nzzz = 1\n[limits]\nyyy = 2",
-            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
         ),
     ] {
         assert_eq!(messages(text), expected, "{text}");
