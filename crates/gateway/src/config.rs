@@ -47,7 +47,8 @@ pub struct Limits {
     pub request_body: u64,
     /// Bytes of a response body that are recorded; what follows is relayed, counted and recorded as a gap.
     pub response_body: u64,
-    /// Request bytes held in memory at a time, all calls together. A call that finds no room waits unread.
+    /// Body bytes held in memory at a time, all calls together, with what the recorder holds of them. A request that finds
+    /// no room waits unread; an answer is read a little at a time.
     pub memory: u64,
     /// Connections of agents open at a time; further ones wait in the kernel's queue.
     pub connections: usize,

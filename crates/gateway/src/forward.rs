@@ -22,8 +22,12 @@ use std::time::Duration;
 /// Idle upstream connections are closed after this time: before servers with short time-outs close them in mid-request.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
-/// Largest read from an upstream connection in bytes, and so the largest chunk.
-const READ_BYTES: usize = 128 * 1024;
+/// Largest read from an upstream connection in bytes, and so the largest chunk; the bound of an answer's head. Each
+/// connection may hold as much.
+pub(crate) const READ_BYTES: usize = 32 * 1024;
+
+/// What an upstream may send ahead of its being read over HTTP/2, in bytes: of one answer, and of a connection's together.
+const HTTP2_WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 
 type Pool = legacy::Client<HttpsConnector<HttpConnector>, HeldBody>;
 
@@ -50,7 +54,9 @@ impl Client {
                 .pool_idle_timeout(POOL_IDLE)
                 .http1_preserve_header_case(true)
                 .http1_max_buf_size(READ_BYTES)
-                .http1_max_headers(256);
+                .http1_max_headers(256)
+                .http2_initial_stream_window_size(HTTP2_WINDOWS.0)
+                .http2_initial_connection_window_size(HTTP2_WINDOWS.1);
             builder
         };
         let connector = |tls| {
@@ -100,20 +106,29 @@ fn tls() -> Result<rustls::ClientConfig, ConfigError> {
     }
 }
 
-/// A request body that is in memory; holds its room in the budget until it is sent.
+/// A request body that is in memory.
 pub(crate) struct HeldBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
+}
+
+/// Bytes that hold their room in the budget for as long as anybody holds them: the connection until they are sent.
+struct Roomed {
+    bytes: Bytes,
     _room: Reservation,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl HeldBody {
     pub(crate) fn new(data: Bytes, trailers: Option<HeaderMap>, room: Reservation) -> Self {
-        Self {
-            data: Some(data).filter(|data| !data.is_empty()),
-            trailers,
-            _room: room,
-        }
+        let data = Some(data).filter(|data| !data.is_empty());
+        let data = data.map(|bytes| Bytes::from_owner(Roomed { bytes, _room: room }));
+        Self { data, trailers }
     }
 }
 

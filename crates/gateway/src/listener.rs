@@ -23,8 +23,12 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Largest read from an agent's connection in bytes, and the bound of a request's head.
-const READ_BYTES: usize = 128 * 1024;
+/// Largest read from an agent's connection in bytes, and the bound of a request's head. Each connection may hold as much
+/// beside the budget of bodies.
+const READ_BYTES: usize = 32 * 1024;
+
+/// What an agent may send ahead of its being read over HTTP/2, in bytes: of one request, and of a connection's together.
+const HTTP2_WINDOWS: (u32, u32) = (128 * 1024, 256 * 1024);
 
 /// How long a connection may be idle between requests, or take for a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_mins(2);
@@ -148,6 +152,8 @@ impl Gateway {
             .http2()
             .timer(TokioTimer::new())
             .auto_date_header(false)
+            .initial_stream_window_size(HTTP2_WINDOWS.0)
+            .initial_connection_window_size(HTTP2_WINDOWS.1)
             .max_concurrent_streams(256);
         let connection = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)

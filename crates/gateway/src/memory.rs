@@ -1,8 +1,10 @@
-//! The budget of request bytes held in memory, all calls together.
+//! The budget of body bytes held in memory, all calls together: what came and is not sent on, and what is handed to the
+//! recorder of it.
 //!
 //! Promises that nobody waits for room while holding room that somebody else waits for: a body of declared length
 //! reserves all of it before its first byte is read, and a body of unknown length that finds no room to grow takes its
-//! turn, one call at a time, to grow beyond the budget. Memory is bounded by the budget and the longest body.
+//! turn, one call at a time, to grow beyond the budget. Memory is bounded by the budget and the longest body. An answer
+//! never waits for room: it is read a little at a time where there is none.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +14,19 @@ const UNIT: u64 = 1024;
 
 /// What a body of unknown length reserves before its first byte is read.
 pub(crate) const FIRST_BYTES: u64 = 64 * 1024;
+
+/// What of a body the recorder holds beside it, at most, until it is durable.
+const HANDED_ON_BYTES: u64 = 256 * 1024;
+
+/// Room for a body of `len` bytes that is to be recorded.
+pub(crate) const fn recorded(len: u64) -> u64 {
+    let copy = if len < HANDED_ON_BYTES {
+        len
+    } else {
+        HANDED_ON_BYTES
+    };
+    len.saturating_add(copy)
+}
 
 /// The budget.
 #[derive(Debug)]
@@ -27,6 +42,16 @@ pub(crate) struct Reservation {
     held: Option<OwnedSemaphorePermit>,
     turn: Option<OwnedSemaphorePermit>,
     bytes: u64,
+}
+
+impl Reservation {
+    fn add(&mut self, permit: OwnedSemaphorePermit, covers: u64) {
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+        self.bytes = covers;
+    }
 }
 
 impl Memory {
@@ -73,15 +98,36 @@ impl Memory {
             .units(wanted)
             .saturating_sub(self.units(reservation.bytes));
         match self.units.clone().try_acquire_many_owned(more) {
-            Ok(permit) => {
-                match &mut reservation.held {
-                    Some(held) => held.merge(permit),
-                    None => reservation.held = Some(permit),
-                }
-                reservation.bytes = wanted;
-            }
+            Ok(permit) => reservation.add(permit, wanted),
             Err(_) => reservation.turn = self.turn.clone().acquire_owned().await.ok(),
         }
+    }
+
+    /// Makes `reservation` cover `bytes` if there is room now. Returns whether it does.
+    pub(crate) fn try_grow(&self, reservation: &mut Reservation, bytes: u64) -> bool {
+        let more = self
+            .units(bytes)
+            .saturating_sub(self.units(reservation.bytes));
+        if bytes <= reservation.bytes || more == 0 {
+            return true;
+        }
+        let Ok(permit) = self.units.clone().try_acquire_many_owned(more) else {
+            return false;
+        };
+        reservation.add(permit, bytes);
+        true
+    }
+
+    /// Gives back what of `reservation` is more than `bytes`.
+    pub(crate) fn shrink(&self, reservation: &mut Reservation, bytes: u64) {
+        if bytes >= reservation.bytes {
+            return;
+        }
+        let less = self.units(reservation.bytes) - self.units(bytes);
+        if let Some(held) = &mut reservation.held {
+            drop(held.split(less as usize));
+        }
+        reservation.bytes = bytes;
     }
 
     /// Bytes reserved at this moment.
@@ -122,6 +168,21 @@ mod tests {
         let all = now(memory.reserve(1000 * UNIT)).unwrap();
         assert!(now(memory.reserve(1)).is_none());
         drop(all);
+    }
+
+    #[test]
+    fn what_grows_only_where_there_is_room_never_waits() {
+        let memory = Memory::new(4 * UNIT);
+        let mut one = Reservation::default();
+        let mut two = Reservation::default();
+        assert!(memory.try_grow(&mut one, 3 * UNIT));
+        assert!(memory.try_grow(&mut two, UNIT));
+        assert!(!memory.try_grow(&mut two, UNIT + 1));
+        memory.shrink(&mut one, UNIT);
+        assert_eq!(memory.in_use(), 2 * UNIT);
+        assert!(memory.try_grow(&mut two, 3 * UNIT));
+        drop((one, two));
+        assert_eq!(memory.in_use(), 0);
     }
 
     #[test]

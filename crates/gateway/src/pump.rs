@@ -11,7 +11,8 @@
 use crate::body::{Gone, Outlet, RelayBody, Reply};
 use crate::ending::{End, Passed, broken};
 use crate::exchange::{self, Call, Form, Noted, put_trailers};
-use crate::forward::strip_answer;
+use crate::forward::{self, strip_answer};
+use crate::memory::{Reservation, recorded};
 use crate::relay::{Carried, Disconnect, Observer, Pace, Verdict};
 use crate::rule::Rule;
 use bytes::Bytes;
@@ -30,8 +31,11 @@ const LAG: Duration = Duration::from_millis(50);
 /// How many released bytes may be in memory only.
 const LAG_BYTES: u64 = 256 * 1024;
 
-/// How many received bytes wait for their release before reading stops.
+/// How many received bytes wait for their release before reading stops, where the budget has room for them.
 const HELD_BYTES: usize = 256 * 1024;
+
+/// How many wait at least: with no more, reading goes on a little at a time whatever the budget says.
+const ALONE_BYTES: usize = 32 * 1024;
 
 /// How long a pause in an answer that is not a stream must be to be worth a durable append of its own.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -91,6 +95,8 @@ pub(crate) struct Pump {
     /// What waits for its release, and up to which received byte it covers.
     held: VecDeque<(u64, Bytes)>,
     held_bytes: usize,
+    /// The budget's room for what is held beyond [`ALONE_BYTES`].
+    room: Reservation,
     trailers: Option<HeaderMap>,
     /// Released bytes that are not durable yet: up to which byte, since when.
     lag: VecDeque<(u64, Instant)>,
@@ -148,6 +154,7 @@ impl Pump {
             released: 0,
             held: VecDeque::new(),
             held_bytes: 0,
+            room: Reservation::default(),
             trailers: None,
             lag: VecDeque::new(),
             flush: None,
@@ -192,7 +199,7 @@ impl Pump {
             return Ok(Some(End::Gone));
         }
         let releasable = self.releasable();
-        let readable = self.held_bytes < HELD_BYTES;
+        let readable = self.readable();
         let idle_at = self.last_byte + self.call.ctx.limits.idle_timeout;
         let step = tokio::select! {
             biased;
@@ -256,7 +263,18 @@ impl Pump {
         self.outlet = None;
         self.held.clear();
         self.held_bytes = 0;
+        self.room = Reservation::default();
         self.on_disconnect == Disconnect::Propagate
+    }
+
+    /// Whether one more chunk may be held.
+    fn readable(&mut self) -> bool {
+        if self.held_bytes < ALONE_BYTES {
+            return true;
+        }
+        let with_next = (self.held_bytes + forward::READ_BYTES) as u64;
+        let memory = &self.call.ctx.memory;
+        self.held_bytes < HELD_BYTES && memory.try_grow(&mut self.room, recorded(with_next))
     }
 
     /// Records a chunk and holds it for its release.
@@ -276,9 +294,10 @@ impl Pump {
             self.held_bytes += data.len();
             self.held.push_back((self.received, data));
         }
+        let full = self.held_bytes >= HELD_BYTES / 2 || !self.readable();
         match self.rule {
             Rule::Stream | Rule::Strict => self.hurry = true,
-            Rule::Gather if self.held_bytes >= HELD_BYTES / 2 => self.hurry = true,
+            Rule::Gather if full => self.hurry = true,
             Rule::Gather => self.pause = self.pause.or(Some(self.last_byte + PAUSE)),
         }
         Ok(())
@@ -375,6 +394,9 @@ impl Pump {
         self.call.clock.released.get_or_insert(now);
         self.released = upto;
         self.held_bytes -= len;
+        if self.held_bytes == 0 {
+            self.room = Reservation::default();
+        }
         if self.released > self.durable {
             self.lag.push_back((self.released, now));
         }

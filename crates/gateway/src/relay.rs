@@ -125,7 +125,7 @@ pub(crate) async fn carry(
         parts,
         body,
         trailers,
-        room,
+        mut room,
         started,
         received,
     } = received;
@@ -137,6 +137,8 @@ pub(crate) async fn carry(
             return None;
         }
     };
+    // What the recorder held of it is on disk.
+    ctx.memory.shrink(&mut room, body.len() as u64);
     opened(call.seq);
     if on_disconnect == Disconnect::Propagate && reply.is_gone() {
         return Some(unanswered(call, observer.as_mut(), Unanswered::Gone, schema, None).await);

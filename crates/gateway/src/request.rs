@@ -1,7 +1,7 @@
 //! Receiving a request: its whole body, bounded, before anything is forwarded.
 
 use crate::context::Context;
-use crate::memory::{FIRST_BYTES, Reservation};
+use crate::memory::{FIRST_BYTES, Reservation, recorded};
 use crate::refusal::Cause;
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -115,7 +115,8 @@ pub(crate) async fn receive(
             rest: incoming,
         }));
     }
-    let mut room = ctx.memory.reserve(declared.unwrap_or(FIRST_BYTES)).await;
+    let expected = recorded(declared.unwrap_or(FIRST_BYTES));
+    let mut room = ctx.memory.reserve(expected).await;
     let mut body = Gathered::default();
     let mut trailers = None;
     let why = loop {
@@ -134,7 +135,7 @@ pub(crate) async fn receive(
                 if len > limit {
                     break Why::TooLarge { declared };
                 }
-                ctx.memory.grow(&mut room, len).await;
+                ctx.memory.grow(&mut room, recorded(len)).await;
                 body.add(data, declared);
             }
             Err(frame) => trailers = frame.into_trailers().ok().or(trailers),
