@@ -3,8 +3,8 @@
 //! A checkpoint is a note whose text names a log, its size and its root. The body carries no time.
 
 use crate::{
-    Error, Hash, empty_root,
-    note::{self, Note, SigningKey, VerifyingKey},
+    Error, Hash, empty_root, line,
+    note::{self, Note, Signer, SigningKey, VerifyingKey},
 };
 use std::{fmt, str::FromStr};
 
@@ -28,16 +28,15 @@ impl Checkpoint {
     /// [`Error::Malformed`] when the origin is empty or holds a control character, or when `size` is
     /// 0 and `root` is not the root of the empty tree.
     pub fn new(origin: &str, size: u64, root: Hash) -> Result<Self, Error> {
+        Self::claimed(origin, size, root)?.possible()
+    }
+
+    /// A tree head as it is claimed to be: of size 0 it may have any root.
+    fn claimed(origin: &str, size: u64, root: Hash) -> Result<Self, Error> {
         if !is_line(origin) {
             return Err(Error::malformed(
                 WHAT,
                 "origin is empty or holds a control character",
-            ));
-        }
-        if size == 0 && root != empty_root() {
-            return Err(Error::malformed(
-                WHAT,
-                "root of size 0 is not that of the empty tree",
             ));
         }
         Ok(Self {
@@ -46,6 +45,20 @@ impl Checkpoint {
             root,
             extensions: Vec::new(),
         })
+    }
+
+    /// The tree head, if there can be such a tree.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the tree is empty and its root is not the empty tree's.
+    pub(crate) fn possible(self) -> Result<Self, Error> {
+        if self.size == 0 && self.root != empty_root() {
+            return Err(Error::malformed(
+                WHAT,
+                "root of size 0 is not that of the empty tree",
+            ));
+        }
+        Ok(self)
     }
 
     /// Adds an extension line. The specification advises against them: monitors cannot audit them.
@@ -64,20 +77,23 @@ impl Checkpoint {
     }
 
     /// Reads a signed checkpoint, believing it only when a key in `known` signed it and it is of log
-    /// `origin`. The note is returned for its further signatures.
+    /// `origin`. `known` are keys of the log alone, of any algorithm; for those of witnesses see
+    /// [`crate::policy`]. The note is returned for its further signatures.
     ///
     /// # Errors
-    /// [`Error::Malformed`] and [`Error::OverLimit`] for what is not a checkpoint,
-    /// [`Error::Unsigned`] and [`Error::BadSignature`] for one that must not be believed,
-    /// [`Error::WrongOrigin`] for one of another log.
+    /// [`Error::Malformed`] and [`Error::OverLimit`] for what is not a checkpoint or has extension
+    /// lines that no signature covers, [`Error::Unsigned`] and [`Error::BadSignature`] for one that
+    /// must not be believed, [`Error::WrongOrigin`] for one of another log.
     pub fn open(
         signed: &[u8],
         origin: &str,
         known: &[VerifyingKey],
     ) -> Result<(Self, Note), Error> {
         let note = Note::parse(signed)?;
-        note.verify(known)?;
-        let checkpoint: Self = note.text().parse()?;
+        let verified = note.verify(known)?;
+        let checkpoint = Self::read(note.text())?
+            .possible()?
+            .covered_by(&verified.signers)?;
         if checkpoint.origin != origin {
             return Err(Error::WrongOrigin {
                 found: checkpoint.origin,
@@ -85,6 +101,18 @@ impl Checkpoint {
             });
         }
         Ok((checkpoint, note))
+    }
+
+    /// The checkpoint, if what its log's `signers` signed is all of it.
+    pub(crate) fn covered_by(self, signers: &[Signer<'_>]) -> Result<Self, Error> {
+        let mut algorithms = signers.iter().map(|signer| signer.key.algorithm());
+        if self.extensions.is_empty() || algorithms.any(note::Algorithm::covers_extensions) {
+            return Ok(self);
+        }
+        Err(Error::malformed(
+            WHAT,
+            "has extension lines that no signature of the log covers",
+        ))
     }
 
     /// The checkpoint as a note signed by `key`. The key's name should be the origin.
@@ -114,7 +142,7 @@ impl Checkpoint {
         self.root
     }
 
-    /// Extension lines, without line feeds.
+    /// Extension lines, without line feeds. ML-DSA-44 cosignatures do not cover them.
     #[must_use]
     pub fn extensions(&self) -> &[String] {
         &self.extensions
@@ -140,6 +168,13 @@ impl FromStr for Checkpoint {
 
     /// Reads exactly the text that `Display` writes.
     fn from_str(text: &str) -> Result<Self, Error> {
+        Self::read(text)?.possible()
+    }
+}
+
+impl Checkpoint {
+    /// Reads a tree head as it is claimed to be: see [`Checkpoint::possible`].
+    pub(crate) fn read(text: &str) -> Result<Self, Error> {
         if text.len() > note::MAX_NOTE_BYTES {
             return Err(Error::OverLimit {
                 what: "checkpoint length in bytes",
@@ -154,20 +189,11 @@ impl FromStr for Checkpoint {
         else {
             return Err(Error::malformed(WHAT, "fewer than three lines"));
         };
-        let checkpoint = Self::new(origin, parse_size(size)?, root.parse()?)?;
-        lines.try_fold(checkpoint, Self::with_extension)
-    }
-}
-
-/// A decimal number in its only spelling.
-fn parse_size(text: &str) -> Result<u64, Error> {
-    let canonical =
-        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    canonical
-        .then(|| text.parse().ok())
-        .flatten()
-        .ok_or(Error::malformed(
+        let size = line::decimal(size).ok_or(Error::malformed(
             WHAT,
             "size is not a canonical decimal number of 64 bits",
-        ))
+        ))?;
+        let checkpoint = Self::claimed(origin, size, root.parse()?)?;
+        lines.try_fold(checkpoint, Self::with_extension)
+    }
 }

@@ -50,6 +50,36 @@ pub enum Error {
     /// No known key signed the note: nothing in it may be believed.
     #[error("no signature by a known key")]
     Unsigned,
+    /// A verifier key's signature type is not one of this crate's: leave the key out, or read with a
+    /// newer version. Signatures of such keys are never an error, only ignored.
+    #[error("signature type 0x{0:02x} is not known")]
+    UnknownAlgorithm(u8),
+    /// The policy has no key for the log that the checkpoint names.
+    #[error("log {0:?} is not in the policy")]
+    UnknownLog(String),
+    /// The checkpoint is the log's, but too few of the policy's witnesses vouch for it. Get more
+    /// cosignatures.
+    #[error("quorum {quorum} is not met, cosigned by {cosigned} of {witnesses} witnesses")]
+    NoQuorum {
+        /// Name of the quorum in the policy.
+        quorum: String,
+        /// Witnesses whose cosignatures count.
+        cosigned: usize,
+        /// Witnesses that the policy knows.
+        witnesses: usize,
+    },
+    /// The policy cannot be used: correct the line.
+    #[error("policy line {line}: {why}")]
+    Policy {
+        /// Number of the line, the first is 1.
+        line: usize,
+        /// The rule that is broken.
+        why: String,
+    },
+    /// A witness answered with an HTTP status outside its protocol: it is not well, or not a
+    /// witness. Ask again later.
+    #[error("a witness answered with HTTP status {0}")]
+    UnexpectedStatus(u16),
     /// The checkpoint belongs to another log.
     #[error("checkpoint is of log {found:?}, expected {expected:?}")]
     WrongOrigin {
@@ -58,8 +88,8 @@ pub enum Error {
         /// The origin that the caller knows.
         expected: String,
     },
-    /// The key bytes are not an Ed25519 key, or signing failed inside the cryptographic module.
-    #[error("Ed25519 key refused: {0}")]
+    /// The key must not be used, or signing failed inside the cryptographic module.
+    #[error("key refused: {0}")]
     Key(&'static str),
 }
 

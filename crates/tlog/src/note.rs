@@ -1,14 +1,16 @@
 //! Signed notes: C2SP signed-note.
 //!
 //! A note is text, a blank line and signature lines. Its text means nothing until
-//! [`Note::verify`] has returned `Ok`. Only signature type 0x01 (Ed25519) is made and verified here;
-//! signatures of other types are carried unread, as the specification demands.
+//! [`Note::verify`] has returned `Ok`. Signatures of unknown keys and types are carried unread, as
+//! the specification demands.
 
 mod key;
+mod signing;
 
-pub use key::{KeyId, SigningKey, VerifyingKey};
+pub use key::{Algorithm, KeyId, VerifyingKey};
+pub use signing::SigningKey;
 
-use crate::Error;
+use crate::{Error, cosignature::Timestamp};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::fmt;
 
@@ -64,7 +66,7 @@ impl Signature {
     }
 
     /// Reads a line without its line feed: em dash, space, key name, space, base64.
-    fn parse(line: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(line: &str) -> Result<Self, Error> {
         let (name, encoded) = line
             .strip_prefix("\u{2014} ")
             .and_then(|rest| rest.split_once(' '))
@@ -89,6 +91,25 @@ impl fmt::Display for Signature {
         blob.extend_from_slice(&self.bytes);
         write!(f, "\u{2014} {} {}", self.name, STANDARD.encode(blob))
     }
+}
+
+/// A signature that verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signer<'k> {
+    /// The known key that made it.
+    pub key: &'k VerifyingKey,
+    /// When, if the signature says so: a cosignature does.
+    pub time: Option<Timestamp>,
+}
+
+/// What a note's signatures amount to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified<'n, 'k> {
+    /// Signatures by known keys, at least one, in the order of the note. A key that signed at
+    /// several times is here once for each.
+    pub signers: Vec<Signer<'k>>,
+    /// Signatures by keys that are not known, or of unknown types. They say nothing.
+    pub unknown: Vec<&'n Signature>,
 }
 
 /// A text with at least one signature.
@@ -164,30 +185,60 @@ impl Note {
         })
     }
 
-    /// Checks the note against the keys the caller trusts, and returns those that signed it.
-    /// Signatures by other keys are ignored.
+    /// The note with only those signatures that `keep` keeps, and further ones.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] when the note would have too many signatures or be too long.
+    pub(crate) fn resigned(
+        &self,
+        keep: impl FnMut(&&Signature) -> bool,
+        more: &[Signature],
+    ) -> Result<Self, Error> {
+        let kept = Self {
+            text: self.text.clone(),
+            signatures: self.signatures.iter().filter(keep).cloned().collect(),
+        };
+        more.iter().cloned().try_fold(kept, Self::with_signature)
+    }
+
+    /// Checks the note against the keys the caller trusts. Signatures by other keys are ignored, and
+    /// reported.
     ///
     /// # Errors
     /// [`Error::BadSignature`] when a signature in the name and id of a known key does not verify,
     /// whatever else signed; [`Error::Unsigned`] when no known key signed.
-    pub fn verify<'k>(&self, known: &'k [VerifyingKey]) -> Result<Vec<&'k VerifyingKey>, Error> {
-        let mut signers: Vec<&VerifyingKey> = Vec::new();
+    pub fn verify<'n, 'k>(&'n self, known: &'k [VerifyingKey]) -> Result<Verified<'n, 'k>, Error> {
+        self.verify_among(&known.iter().collect::<Vec<_>>())
+    }
+
+    /// [`Note::verify`] for keys that lie apart.
+    pub(crate) fn verify_among<'n, 'k>(
+        &'n self,
+        known: &[&'k VerifyingKey],
+    ) -> Result<Verified<'n, 'k>, Error> {
+        let mut signers: Vec<Signer<'k>> = Vec::new();
+        let mut unknown = Vec::new();
         for signature in &self.signatures {
-            let mut candidates = known.iter().filter(|key| key.claims(signature)).peekable();
-            if candidates.peek().is_none() {
-                continue;
+            let mut outcome = None;
+            // Keys that share a name and an id are told apart by which of them verifies.
+            for key in known.iter().copied().filter(|key| key.claims(signature)) {
+                let verdict = key.verify(&self.text, signature);
+                let done = verdict.is_ok();
+                outcome = Some(verdict.map(|time| Signer { key, time }));
+                if done {
+                    break;
+                }
             }
-            let signer = candidates
-                .find(|key| key.verifies(&self.text, signature))
-                .ok_or_else(|| Error::BadSignature(signature.name.clone()))?;
-            if !signers.contains(&signer) {
-                signers.push(signer);
+            match outcome.transpose()? {
+                None => unknown.push(signature),
+                Some(signer) if signers.contains(&signer) => {}
+                Some(signer) => signers.push(signer),
             }
         }
         if signers.is_empty() {
             Err(Error::Unsigned)
         } else {
-            Ok(signers)
+            Ok(Verified { signers, unknown })
         }
     }
 

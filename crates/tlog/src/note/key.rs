@@ -1,20 +1,18 @@
-//! Ed25519 note keys: signature type 0x01 of C2SP signed-note.
+//! Public keys of notes and how they sign: C2SP signed-note, "Signature types" and "Verifier keys".
 
 use super::Signature;
-use crate::Error;
+use crate::{Error, cosignature::Timestamp};
 use aws_lc_rs::{
     digest::{SHA256, digest},
-    signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
+    signature::{ED25519, ML_DSA_44, UnparsedPublicKey, VerificationAlgorithm},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{fmt, str::FromStr};
 
 const WHAT: &str = "note key";
 
-/// Signature type identifier of plain Ed25519.
-const ED25519_TYPE: u8 = 0x01;
-
-const PUBLIC_KEY_BYTES: usize = 32;
+/// Longest name that the message of an ML-DSA-44 cosignature can hold, in bytes.
+pub(crate) const MAX_COSIGNED_NAME_BYTES: usize = u8::MAX as usize;
 
 /// The short name of a key: with the key's name it says which key and algorithm signed.
 ///
@@ -35,9 +33,11 @@ impl KeyId {
         &self.0
     }
 
-    /// The recommended id, `SHA-256(name || 0x0A || type || public key)[:4]`.
-    fn of(name: &str, signature_type: u8, public: &[u8]) -> Self {
-        let message = [name.as_bytes(), b"\n", &[signature_type], public].concat();
+    /// `SHA-256(name || 0x0A || type || public key)[:4]`, which cosignatures demand and signed-note
+    /// recommends.
+    fn of(name: &str, algorithm: Algorithm, public: &[u8]) -> Self {
+        let signature_type = [algorithm.signature_type()];
+        let message = [name.as_bytes(), b"\n", &signature_type, public].concat();
         let digest = digest(&SHA256, &message);
         let mut id = [0; 4];
         for (to, from) in id.iter_mut().zip(digest.as_ref()) {
@@ -53,94 +53,114 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// An Ed25519 private key with its name. `Debug` shows the public half only.
-#[derive(Debug)]
-pub struct SigningKey {
-    pair: Ed25519KeyPair,
-    public: VerifyingKey,
+/// How a key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Type 0x01: Ed25519 over the note's text.
+    Ed25519,
+    /// Type 0x04: Ed25519 over a time and the text of a checkpoint, C2SP cosignature/v1.
+    Ed25519Cosignature,
+    /// Type 0x06: ML-DSA-44 over the cosigner's name, a time, and origin, size and root of a
+    /// checkpoint or subtree, C2SP subtree/v1. Vouches for no extension line.
+    MlDsa44Cosignature,
 }
 
-impl SigningKey {
-    /// The key `name` from its 32-byte RFC 8032 seed.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] when `name` is not a key name, [`Error::Key`] when the cryptographic
-    /// module refuses the seed.
-    pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, Error> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed)
-            .map_err(|_| Error::Key("seed is not accepted"))?;
-        Self::from_pair(name, pair)
-    }
+impl Algorithm {
+    const ALL: [Self; 3] = [
+        Self::Ed25519,
+        Self::Ed25519Cosignature,
+        Self::MlDsa44Cosignature,
+    ];
 
-    /// The key `name` from an unencrypted PKCS#8 document (DER, version 1 or 2).
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] when `name` is not a key name, [`Error::Key`] when the document is not
-    /// an Ed25519 private key or its halves do not fit.
-    pub fn from_pkcs8(name: &str, der: &[u8]) -> Result<Self, Error> {
-        let pair = Ed25519KeyPair::from_pkcs8(der)
-            .map_err(|_| Error::Key("PKCS#8 document is not an Ed25519 private key"))?;
-        Self::from_pair(name, pair)
-    }
-
-    fn from_pair(name: &str, pair: Ed25519KeyPair) -> Result<Self, Error> {
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::Key("public key is not 32 bytes"))?;
-        let public = VerifyingKey::new(name, public)?;
-        Ok(Self { pair, public })
-    }
-
-    /// The public half.
+    /// The signature type identifier byte.
     #[must_use]
-    pub const fn verifying_key(&self) -> &VerifyingKey {
-        &self.public
+    pub const fn signature_type(self) -> u8 {
+        match self {
+            Self::Ed25519 => 0x01,
+            Self::Ed25519Cosignature => 0x04,
+            Self::MlDsa44Cosignature => 0x06,
+        }
     }
 
-    /// Signs a note's text, final line feed included. [`super::Note::sign`] checks the text too.
-    ///
-    /// # Errors
-    /// [`Error::Key`] when the cryptographic module fails.
-    pub fn sign(&self, text: &str) -> Result<Signature, Error> {
-        let bytes = self
-            .pair
-            .try_sign(text.as_bytes())
-            .map_err(|_| Error::Key("signing failed"))?;
-        Signature::new(
-            self.public.name(),
-            self.public.id(),
-            bytes.as_ref().to_vec(),
-        )
+    /// Whether a signature states when it was made, and that its maker saw the log only grow.
+    #[must_use]
+    pub const fn is_cosignature(self) -> bool {
+        !matches!(self, Self::Ed25519)
+    }
+
+    /// Whether a signature vouches for a checkpoint's extension lines.
+    #[must_use]
+    pub const fn covers_extensions(self) -> bool {
+        !matches!(self, Self::MlDsa44Cosignature)
+    }
+
+    /// Length of a public key in bytes.
+    #[must_use]
+    pub const fn public_key_bytes(self) -> usize {
+        match self {
+            Self::Ed25519 | Self::Ed25519Cosignature => 32,
+            Self::MlDsa44Cosignature => 1_312,
+        }
+    }
+
+    /// Length of what the cryptographic algorithm makes, in bytes, without a time before it.
+    #[must_use]
+    pub const fn raw_signature_bytes(self) -> usize {
+        match self {
+            Self::Ed25519 | Self::Ed25519Cosignature => 64,
+            Self::MlDsa44Cosignature => 2_420,
+        }
+    }
+
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::Ed25519 | Self::Ed25519Cosignature => &ED25519,
+            Self::MlDsa44Cosignature => &ML_DSA_44,
+        }
     }
 }
 
-/// An Ed25519 public key with its name.
+/// A public key with its name and the way it signs.
 ///
-/// `Display` and `FromStr` are the vkey text `name+id+base64(0x01 || key)`.
+/// `Display` and `FromStr` are the vkey text `name+id+base64(type || key)`.
 ///
-/// Verification is RFC 8032's without the cofactor, as aws-lc does it: a non-canonical encoding of
-/// the key or of `R`, an `S` out of range and a low-order residue are refused. Points of low order
-/// are not: a log's key comes from the verifier's own configuration, never from the note.
+/// Ed25519 is verified as RFC 8032 without the cofactor, as aws-lc does it: a non-canonical encoding
+/// of the key or of `R`, an `S` out of range and a low-order residue are refused. aws-lc accepts a
+/// key of low order, under which one signature fits every message; no such key can be made here. An
+/// `R` of low order is accepted: it says nothing about the message. ML-DSA-44 is verified as FIPS
+/// 204 says, with the empty context.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VerifyingKey {
     name: String,
     id: KeyId,
-    public: [u8; PUBLIC_KEY_BYTES],
+    algorithm: Algorithm,
+    public: Vec<u8>,
 }
 
 impl VerifyingKey {
-    /// The key `name` with its RFC 8032 public key.
+    /// The key `name` with its public half, encoded as RFC 8032 or FIPS 204 says.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when `name` is empty or holds a space, a plus or a control character.
-    pub fn new(name: &str, public: [u8; PUBLIC_KEY_BYTES]) -> Result<Self, Error> {
+    /// [`Error::Malformed`] when `name` is empty or holds a space, a plus or a control character, or
+    /// is longer than 255 bytes for an ML-DSA-44 key, or when `public` has the wrong length;
+    /// [`Error::Key`] when it is an Ed25519 point of low order.
+    pub fn new(name: &str, algorithm: Algorithm, public: &[u8]) -> Result<Self, Error> {
         check_name(name)?;
+        if public.len() != algorithm.public_key_bytes() {
+            return Err(Error::malformed(WHAT, "public key has the wrong length"));
+        }
+        if algorithm == Algorithm::MlDsa44Cosignature {
+            if name.len() > MAX_COSIGNED_NAME_BYTES {
+                return Err(Error::malformed(WHAT, "name is longer than 255 bytes"));
+            }
+        } else if is_of_low_order(public) {
+            return Err(Error::Key("an Ed25519 point of low order signs everything"));
+        }
         Ok(Self {
             name: name.to_owned(),
-            id: KeyId::of(name, ED25519_TYPE, &public),
-            public,
+            id: KeyId::of(name, algorithm, public),
+            algorithm,
+            public: public.to_vec(),
         })
     }
 
@@ -156,30 +176,52 @@ impl VerifyingKey {
         self.id
     }
 
-    /// The RFC 8032 public key.
+    /// How the key signs.
     #[must_use]
-    pub const fn public_bytes(&self) -> &[u8; PUBLIC_KEY_BYTES] {
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The public key as RFC 8032 or FIPS 204 encode it.
+    #[must_use]
+    pub fn public_bytes(&self) -> &[u8] {
         &self.public
     }
 
     /// Whether the signature is said to be by this key.
-    pub(super) fn claims(&self, signature: &Signature) -> bool {
+    pub(crate) fn claims(&self, signature: &Signature) -> bool {
         self.name == signature.name() && self.id == signature.id()
     }
 
-    /// Whether `signature` is this key's over `text`, whatever name and id it bears.
-    /// [`super::Note::verify`] is what decides whether a note may be believed.
-    #[must_use]
-    pub fn verifies(&self, text: &str, signature: &Signature) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.public)
-            .verify(text.as_bytes(), signature.bytes())
-            .is_ok()
+    /// Checks that `signature` is this key's over the note with `text`, whatever name and id it
+    /// bears, and returns the time that it states. [`super::Note::verify`] is what decides whether a
+    /// note may be believed.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`] when it is not; a cosignature also when `text` is no checkpoint.
+    pub fn verify(&self, text: &str, signature: &Signature) -> Result<Option<Timestamp>, Error> {
+        if self.algorithm.is_cosignature() {
+            return self.verify_cosignature(text, signature);
+        }
+        self.verify_raw(text.as_bytes(), signature.bytes())?;
+        Ok(None)
+    }
+
+    /// Checks what the cryptographic algorithm made over `message`.
+    pub(crate) fn verify_raw(&self, message: &[u8], raw: &[u8]) -> Result<(), Error> {
+        UnparsedPublicKey::new(self.algorithm.verification(), &self.public)
+            .verify(message, raw)
+            .map_err(|_| self.bad_signature())
+    }
+
+    pub(crate) fn bad_signature(&self) -> Error {
+        Error::BadSignature(self.name.clone())
     }
 }
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut typed = vec![ED25519_TYPE];
+        let mut typed = vec![self.algorithm.signature_type()];
         typed.extend_from_slice(&self.public);
         write!(f, "{}+{}+{}", self.name, self.id, STANDARD.encode(typed))
     }
@@ -188,7 +230,8 @@ impl fmt::Display for VerifyingKey {
 impl FromStr for VerifyingKey {
     type Err = Error;
 
-    /// Reads exactly the text that `Display` writes; the id must be the key's own.
+    /// Reads exactly the text that `Display` writes; the id must be the key's own. A key of another
+    /// signature type is [`Error::UnknownAlgorithm`].
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut fields = text.splitn(3, '+');
         let (Some(name), Some(id), Some(encoded)) = (fields.next(), fields.next(), fields.next())
@@ -198,16 +241,14 @@ impl FromStr for VerifyingKey {
         let typed = STANDARD
             .decode(encoded)
             .map_err(|_| Error::malformed(WHAT, "key is not canonical base64"))?;
-        let Some((&ED25519_TYPE, public)) = typed.split_first() else {
-            return Err(Error::malformed(
-                WHAT,
-                "signature type is not Ed25519 (0x01)",
-            ));
-        };
-        let public = public
-            .try_into()
-            .map_err(|_| Error::malformed(WHAT, "Ed25519 key is not 32 bytes"))?;
-        let key = Self::new(name, public)?;
+        let (signature_type, public) = typed
+            .split_first()
+            .ok_or(Error::malformed(WHAT, "key is empty"))?;
+        let algorithm = Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.signature_type() == *signature_type)
+            .ok_or(Error::UnknownAlgorithm(*signature_type))?;
+        let key = Self::new(name, algorithm, public)?;
         if key.id.to_string() != id {
             return Err(Error::malformed(WHAT, "id is not the key's own"));
         }
@@ -225,4 +266,49 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// The `y` coordinates of Ed25519's eight points of low order, in their canonical and their other
+/// encodings. With either sign of `x` a point with such a `y` is one of the eight, or none.
+const LOW_ORDER_Y: [[u8; 32]; 7] = [
+    // Order 4, and the same above the field's prime.
+    [0; 32],
+    field_edge(0xed),
+    // The neutral point, and the same above the prime.
+    {
+        let mut y = [0; 32];
+        y[0] = 1;
+        y
+    },
+    field_edge(0xee),
+    // Order 2.
+    field_edge(0xec),
+    // Order 8.
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// A little-endian number of 255 bits whose bits above the lowest byte are all set.
+const fn field_edge(lowest: u8) -> [u8; 32] {
+    let mut y = [0xff; 32];
+    y[0] = lowest;
+    y[31] = 0x7f;
+    y
+}
+
+fn is_of_low_order(public: &[u8]) -> bool {
+    let mut y = public.to_vec();
+    // The highest bit is the sign of x.
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    LOW_ORDER_Y.iter().any(|low| low[..] == y[..])
 }

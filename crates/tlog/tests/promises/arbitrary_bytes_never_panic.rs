@@ -13,6 +13,10 @@ const TARGETS: &[Target] = &[
     ("bundle", entries::bundle),
     ("tile_path", entries::tile_path),
     ("proof", entries::proof),
+    ("cosigned", entries::cosigned),
+    ("policy", entries::policy),
+    ("receipt", entries::receipt),
+    ("witness", entries::witness),
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {

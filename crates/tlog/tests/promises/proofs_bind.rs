@@ -34,6 +34,30 @@ fn flatten(path: &[Hash]) -> Vec<u8> {
     path.iter().flat_map(|hash| *hash.as_bytes()).collect()
 }
 
+/// Sigstore's verdict on an inclusion proof.
+fn sigstore_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> bool {
+    let path: Vec<_> = path.iter().map(sigstore).collect();
+    sigstore_merkle::verify_inclusion_proof(&sigstore(leaf), index, size, &path, &sigstore(root))
+        .is_ok()
+}
+
+/// Sigstore's verdict on a consistency proof.
+fn sigstore_consistency(
+    old: u64,
+    new: u64,
+    path: &[Hash],
+    old_root: &Hash,
+    new_root: &Hash,
+) -> bool {
+    let path: Vec<_> = path.iter().map(sigstore).collect();
+    let (old_root, new_root) = (sigstore(old_root), sigstore(new_root));
+    sigstore_merkle::verify_consistency_proof(old, new, &path, &old_root, &new_root).is_ok()
+}
+
+fn sigstore(hash: &Hash) -> sigstore_types::Sha256Hash {
+    sigstore_types::Sha256Hash::new(*hash.as_bytes())
+}
+
 /// A tree of our own and the peer's, over the same leaves.
 fn peer(size: u64) -> MemoryBackedTree<Sha256, [u8; 8]> {
     let mut tree = MemoryBackedTree::new();
@@ -140,7 +164,10 @@ proptest! {
         let peers = peer(size).prove_inclusion(index as usize);
         prop_assert_eq!(peers.as_bytes(), &flatten(&path)[..]);
 
+        prop_assert!(sigstore_inclusion(&leaf, index, size, &path, &root));
+
         let altered = mutate(&path, at, bit, how);
+        prop_assert!(!sigstore_inclusion(&leaf, index, size, &altered, &root));
         prop_assert!(proof::verify_inclusion(&leaf, index, size, &altered, &root).is_err());
         prop_assert!(proof::verify_inclusion(&flip(&leaf, bit), index, size, &path, &root).is_err());
         prop_assert!(proof::verify_inclusion(&leaf, index, size, &path, &flip(&root, bit)).is_err());
@@ -160,9 +187,35 @@ proptest! {
             prop_assert_eq!(peers.as_bytes(), &flatten(&path)[..]);
         }
 
+        prop_assert!(sigstore_consistency(old, new, &path, &old_root, &new_root));
+
         let altered = mutate(&path, at, bit, how);
+        prop_assert!(!sigstore_consistency(old, new, &altered, &old_root, &new_root));
         prop_assert!(proof::verify_consistency(old, new, &altered, &old_root, &new_root).is_err());
         prop_assert!(proof::verify_consistency(old, new, &path, &flip(&old_root, bit), &new_root).is_err());
         prop_assert!(proof::verify_consistency(old, new, &path, &old_root, &flip(&new_root, bit)).is_err());
+    }
+
+    /// Whatever is asked of both verifiers, they agree: sizes, indices and proofs that do not belong
+    /// together. From the empty tree they differ, and on purpose: Sigstore takes any root for its.
+    #[test]
+    fn sigstore_agrees(
+        (new, old) in (1_u64..80).prop_flat_map(|new| (Just(new), 1..=new)),
+        (claimed_old, claimed_new) in (1_u64..80, 1_u64..80), index in 0_u64..80,
+        at in any::<prop::sample::Index>(), bit in 0_usize..256, how in any::<u8>(), honest in any::<bool>(),
+    ) {
+        let leaves = definition::leaves(new);
+        let node = |level, index| definition::node(&leaves, level, index);
+        let (old_root, root) = (definition::root(&leaves[..old as usize]), definition::root(&leaves));
+        let keep = |path: Vec<Hash>| if honest { path } else { mutate(&path, at, bit, how) };
+
+        let path = keep(proof::consistency(old, new, node).unwrap());
+        let ours = proof::verify_consistency(claimed_old, claimed_new, &path, &old_root, &root).is_ok();
+        prop_assert_eq!(ours, sigstore_consistency(claimed_old, claimed_new, &path, &old_root, &root));
+
+        let leaf = leaves[(old - 1) as usize];
+        let path = keep(proof::inclusion(old - 1, new, node).unwrap());
+        let ours = proof::verify_inclusion(&leaf, index, claimed_new, &path, &root).is_ok();
+        prop_assert_eq!(ours, sigstore_inclusion(&leaf, index, claimed_new, &path, &root));
     }
 }

@@ -59,6 +59,38 @@ fn subproof(m: usize, leaves: &[Hash], complete: bool) -> Vec<Hash> {
     proof
 }
 
+/// `SUBTREE_PROOF(start, end, D[n])`, draft-ietf-plants-merkle-tree-certs section 4.4.1.
+pub(crate) fn subtree_proof(start: usize, end: usize, leaves: &[Hash]) -> Vec<Hash> {
+    if start == end {
+        return Vec::new();
+    }
+    subtree_subproof(start, end, leaves, true)
+}
+
+fn subtree_subproof(start: usize, end: usize, leaves: &[Hash], known: bool) -> Vec<Hash> {
+    if start == 0 && end == leaves.len() {
+        return if known {
+            Vec::new()
+        } else {
+            vec![root(leaves)]
+        };
+    }
+    let k = split(leaves.len());
+    let (left, right) = leaves.split_at(k);
+    let (mut proof, sibling) = if end <= k {
+        (subtree_subproof(start, end, left, known), root(right))
+    } else if k <= start {
+        (
+            subtree_subproof(start - k, end - k, right, known),
+            root(left),
+        )
+    } else {
+        (subtree_subproof(0, end - k, right, false), root(left))
+    };
+    proof.push(sibling);
+    proof
+}
+
 /// The perfect subtree `index` at `level`.
 pub(crate) fn node(leaves: &[Hash], level: u8, index: u64) -> Option<Hash> {
     let width = 1_usize.checked_shl(u32::from(level))?;
