@@ -12,8 +12,10 @@
 mod body;
 mod clock;
 mod command;
+mod compression;
 mod dedup;
 mod error;
+mod glance;
 mod keys;
 mod layout;
 mod progress;

@@ -60,12 +60,10 @@ impl Settler {
 
     pub(crate) fn set_level(&mut self, level: i32) {
         self.volume.set_level(level);
-        // A bundle is small and every event pays for it: more than this costs more than it saves, but
-        // for the last one.
         self.tiles.set_level(if level > LEVEL_AT_EASE {
             level
         } else {
-            level.min(3)
+            crate::tiles::LEVEL
         });
     }
 

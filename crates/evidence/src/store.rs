@@ -229,8 +229,9 @@ impl Store {
     /// What keeps the next event from being read; `each` has seen all before it.
     pub(crate) fn scan(&self, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), Error> {
         let mut next = 0;
+        let mut bytes = Vec::new();
         while next < self.state.size {
-            let (bytes, _) = self.bundle_from(next)?;
+            self.read_bundle(next, &mut bytes)?;
             let in_bundle = u64::from(TILE_WIDTH).min(self.state.size - next);
             let end = next + in_bundle;
             for entry in bundle::entries(&bytes) {
@@ -255,12 +256,21 @@ impl Store {
         Ok(())
     }
 
-    /// The bundle that holds event `seq`, and the offset of that event in it.
-    fn bundle_from(&self, seq: u64) -> Result<(Vec<u8>, usize), Error> {
+    /// Reads the bundle that holds event `seq`.
+    fn read_bundle(&self, seq: u64, bytes: &mut Vec<u8>) -> Result<BundleId, Error> {
         let id = BundleId::holding(seq, self.state.size)
             .ok_or_else(|| Error::Missing(format!("event {seq}")))?;
-        let bytes = read_bundle(self.disk.as_ref(), id)?
-            .ok_or_else(|| Error::Missing(crate::tiles::bundle_path(id)))?;
+        if read_bundle(self.disk.as_ref(), id, bytes)? {
+            Ok(id)
+        } else {
+            Err(Error::Missing(crate::tiles::bundle_path(id)))
+        }
+    }
+
+    /// The bundle that holds event `seq`, and the offset of that event in it.
+    fn bundle_from(&self, seq: u64) -> Result<(Vec<u8>, usize), Error> {
+        let mut bytes = Vec::new();
+        let id = self.read_bundle(seq, &mut bytes)?;
         let skip = usize::try_from(seq % u64::from(TILE_WIDTH)).unwrap_or_default();
         let mut offset = 0;
         for entry in bundle::entries(&bytes).take(skip) {
@@ -316,7 +326,8 @@ impl Store {
             .ok_or_else(|| Error::Missing(format!("body {id}")))
     }
 
-    /// Hands the plaintext of chunks `first .. first + count` to `each`, in order.
+    /// Hands the plaintext of chunks `first .. first + count` to `each`, in order, in pieces of one
+    /// chunk or more.
     fn chunks(
         &self,
         inner: &mut Inner,
@@ -335,11 +346,11 @@ impl Store {
                 .vault
                 .chunk_block(next)?
                 .ok_or_else(|| Error::Missing(format!("chunk {next}")))?;
-            while next < end {
-                let Some(chunk) = block.get(next) else { break };
-                each(chunk);
-                next += 1;
-            }
+            let (held, bytes) = block.run(next, end).ok_or_else(|| {
+                Error::damaged(format!("chunk {next}"), "its block does not hold it")
+            })?;
+            each(bytes);
+            next += held;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! before it: some bits of a zstd frame can change without changing what it decompresses to, and a
 //! file of evidence has no bits that do not count.
 
+use crate::compression::decompress_into;
 use crate::error::Error;
 use storage::Disk;
 use tlog::note::{SigningKey, VerifyingKey};
@@ -88,13 +89,16 @@ fn full_bundle(id: BundleId) -> String {
         .map_or(path.clone(), |(full, _)| full.to_owned())
 }
 
-/// The entries of a bundle in plaintext, at least as many as `id` is wide, and where they were read.
-pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId) -> Result<Option<Vec<u8>>, Error> {
+/// Reads the entries of a bundle, at least as many as `id` is wide, into `out`; `false` where there is
+/// no such bundle.
+pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId, out: &mut Vec<u8>) -> Result<bool, Error> {
     let full = format!("log/{}", full_bundle(id));
-    let stored = match read_widest(disk, &full, ".zst", id.width())? {
-        Some(stored) => stored,
+    let Some(stored) = read_widest(disk, &full, ".zst", id.width())? else {
         // A log of another tool keeps its bundles plain.
-        None => return read_widest(disk, &full, "", id.width()),
+        let plain = read_widest(disk, &full, "", id.width())?;
+        let found = plain.is_some();
+        *out = plain.unwrap_or_default();
+        return Ok(found);
     };
     let damaged = |detail: &str| Error::damaged(format!("{full}.zst"), detail);
     let (frame, check) = stored
@@ -110,8 +114,8 @@ pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId) -> Result<Option<Vec<u8
     let len = said
         .and_then(|len| usize::try_from(len).ok())
         .unwrap_or(bundle::MAX_BUNDLE_BYTES);
-    zstd::bulk::decompress(frame, len.min(bundle::MAX_BUNDLE_BYTES))
-        .map(Some)
+    decompress_into(frame, len.min(bundle::MAX_BUNDLE_BYTES), out)
+        .map(|()| true)
         .map_err(|_| damaged("it does not decompress"))
 }
 
@@ -144,8 +148,10 @@ pub(crate) struct TileWriter {
 /// Magic number and length of the skippable frame behind a bundle.
 const CHECK_HEADER: [u8; 8] = [0x5c, 0x2a, 0x4d, 0x18, 4, 0, 0, 0];
 
-/// Compression of bundles until told otherwise.
-const LEVEL: i32 = 3;
+/// Compression of bundles until told otherwise. What does not repeat in an event line is hexadecimal,
+/// in which the levels from 3 to 9 find only matches too short to be worth it: they are slower and
+/// no smaller.
+pub(crate) const LEVEL: i32 = 1;
 
 impl TileWriter {
     /// Goes on with the first `size` entries that lie on disk.
@@ -167,7 +173,10 @@ impl TileWriter {
         if width > 0 {
             let id =
                 BundleId::new(size / u64::from(TILE_WIDTH), width).map_err(|e| log_error(&e))?;
-            let bytes = read_bundle(disk, id)?.ok_or_else(|| Error::Missing(bundle_path(id)))?;
+            let mut bytes = Vec::new();
+            if !read_bundle(disk, id, &mut bytes)? {
+                return Err(Error::Missing(bundle_path(id)));
+            }
             for entry in bundle::entries(&bytes).take(usize::from(width)) {
                 let entry = entry.map_err(|error| log_error(&error))?;
                 bundle::encode_entry(&mut entries, entry).map_err(|error| log_error(&error))?;

@@ -103,7 +103,8 @@ impl Vault {
             };
             if block.first <= id && id <= block.last {
                 let records = self.body_block(&block)?;
-                if let Some(record) = records.iter().find(|record| record.id == id) {
+                let at = records.binary_search_by_key(&id, |record| record.id);
+                if let Some(record) = at.ok().and_then(|at| records.get(at)) {
                     return Ok(Some(record.clone()));
                 }
             }

@@ -1,13 +1,11 @@
 //! Full verification of a store: every event and every body re-hashed.
 
 use crate::error::Error;
+use crate::glance::{Glance, Part};
 use crate::store::Store;
-use event::{BodyRef, Line};
-use memchr::memmem::Finder;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::LazyLock;
 use tlog::tile::{TileBuilder, TileId};
 use tlog::{Hash, leaf_hash};
 
@@ -234,7 +232,8 @@ impl<'a> Verifier<'a> {
             let detail = format!("event {} stands at place {seq} of the log", glance.seq);
             self.report.fault("order", Some(seq), detail);
         }
-        let expected = self.streams.get(&glance.stream).copied();
+        let next = glance.n.wrapping_add(1);
+        let expected = self.streams.insert(glance.stream, next);
         let starts = expected.is_none() && glance.n == 0 && glance.stream == seq;
         if !starts && expected != Some(glance.n) {
             let detail = format!(
@@ -243,18 +242,15 @@ impl<'a> Verifier<'a> {
             );
             self.report.fault("order", Some(seq), detail);
         }
-        self.streams.insert(glance.stream, glance.n + 1);
-        match glance.kind {
-            b"gap" => self.report.gaps.push(seq),
-            kind if kind.ends_with(b".request") || kind == b"process.start" => {
+        match glance.part {
+            Part::Gap => self.report.gaps.push(seq),
+            Part::Opens => {
                 self.open.insert(seq);
             }
-            kind if kind.ends_with(b".response") || kind == b"process.exit" => {
-                if let Some(call) = glance.call {
-                    self.open.remove(&call);
-                }
+            Part::Closes(Some(call)) => {
+                self.open.remove(&call);
             }
-            _ => {}
+            Part::Closes(None) | Part::Other => {}
         }
         for body in &glance.bodies {
             match self.store.check_body(body, &mut |_| ()) {
@@ -347,89 +343,4 @@ fn compare_tile(store: &Store, id: TileId, hashes: &[Hash], bad: &mut Vec<(TileI
         .filter(|_| id.level() == 0)
         .map(|at| id.index() * 256 + at as u64);
     bad.push((id, seq));
-}
-
-static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","stream":"#));
-static BODIES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","bodies":["#));
-static CALL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""exchange":{"call":"#));
-
-/// What verification needs of an event, read without building the whole of it.
-struct Glance<'a> {
-    seq: u64,
-    stream: u64,
-    n: u64,
-    kind: &'a [u8],
-    call: Option<u64>,
-    bodies: Vec<BodyRef>,
-}
-
-impl<'a> Glance<'a> {
-    fn of(line: &'a [u8]) -> Result<Self, String> {
-        Self::fast(line).map_or_else(|| Self::slow(line), Ok)
-    }
-
-    /// The fields stand in a fixed order at the head of every line that this version writes; inside
-    /// a JSON string their quotes would be escaped, so what is found is a key.
-    fn fast(line: &'a [u8]) -> Option<Self> {
-        let rest = line.strip_prefix(br#"{"v":1,"seq":"#)?;
-        let (seq, rest) = number(rest)?;
-        let rest = after(rest, &STREAM)?;
-        let (stream, rest) = number(rest)?;
-        let (n, rest) = number(rest.strip_prefix(br#","n":"#)?)?;
-        let rest = rest.strip_prefix(br#","kind":""#)?;
-        let (kind, rest) = rest.split_at_checked(memchr::memchr(b'"', rest)?)?;
-        if !rest.ends_with(b"}") {
-            return None;
-        }
-        let bodies = match BODIES.find(rest) {
-            Some(at) => {
-                let list = rest.get(at + br#","bodies":"#.len()..rest.len() - 1)?;
-                serde_json::from_slice(list).ok()?
-            }
-            None => Vec::new(),
-        };
-        let call = match CALL.find(rest) {
-            Some(at) => Some(number(rest.get(at + br#""exchange":{"call":"#.len()..)?)?.0),
-            None => None,
-        };
-        Some(Self {
-            seq,
-            stream,
-            n,
-            kind,
-            call,
-            bodies,
-        })
-    }
-
-    fn slow(line: &[u8]) -> Result<Self, String> {
-        let line = Line::parse(line).map_err(|error| error.to_string())?;
-        let kind = line
-            .kind
-            .parse::<event::Kind>()
-            .map_or("", event::Kind::as_str);
-        Ok(Self {
-            seq: line.seq,
-            stream: line.stream,
-            n: line.n,
-            kind: kind.as_bytes(),
-            call: line.exchange.and_then(|exchange| exchange.call),
-            bodies: line.bodies,
-        })
-    }
-}
-
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (digits, rest) = bytes.split_at_checked(digits)?;
-    let value = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((value, rest))
-}
-
-fn after<'a>(bytes: &'a [u8], key: &Finder<'_>) -> Option<&'a [u8]> {
-    let at = key.find(bytes)?;
-    bytes.get(at + key.needle().len()..)
 }

@@ -11,6 +11,7 @@
 //! The CRC covers the header before it and the stored bytes. `cipher` is 0: blocks are not encrypted
 //! yet; the field is where that will be said. A volume lies in `vault/NNNNNNNNNN.vol`.
 
+use crate::compression::{compress_block, decompress_into};
 use crate::error::Error;
 use crate::recipe::{push_varint, take_varint};
 use crate::record::Cursor;
@@ -180,7 +181,7 @@ impl VolumeWriter {
     }
 
     fn write_block(&mut self, kind: u8, group: &Group, raw: &[u8]) -> Result<(), Error> {
-        let stored = zstd::bulk::compress(raw, self.level)
+        let stored = compress_block(raw, self.level)
             .map_err(|error| Error::io("compressing a block", &error))?;
         let len_of = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut block = Vec::with_capacity(BLOCK_HEADER_BYTES + stored.len());
@@ -228,14 +229,18 @@ pub(crate) struct ChunkBlock {
 }
 
 impl ChunkBlock {
-    pub(crate) fn get(&self, number: u64) -> Option<&[u8]> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        let end = *self.ends.get(index)? as usize;
-        let start = match index.checked_sub(1) {
+    /// How many of the chunks from `first` up to `end` the block holds, at least one, and their bytes.
+    pub(crate) fn run(&self, first: u64, end: u64) -> Option<(u64, &[u8])> {
+        let from = usize::try_from(first.checked_sub(self.first)?).ok()?;
+        let wanted = usize::try_from(end.checked_sub(first)?).ok()?;
+        let held = wanted.min(self.ends.len().checked_sub(from)?);
+        let stop = *self.ends.get(from..from + held)?.last()? as usize;
+        let start = match from.checked_sub(1) {
             Some(before) => *self.ends.get(before)? as usize,
             None => 0,
         };
-        self.raw.get(self.ends.len() * 4..)?.get(start..end)
+        let bytes = self.raw.get(self.ends.len() * 4..)?.get(start..stop)?;
+        Some((held as u64, bytes))
     }
 
     pub(crate) fn raw_len(&self) -> usize {
@@ -331,7 +336,8 @@ fn read_block(file: &dyn DiskFile, block: &BlockAt) -> Result<Vec<u8>, Error> {
     if crc32c::crc32c_append(crc32c::crc32c(covered), stored) != crc {
         return Err(damaged("the block's checksum is wrong"));
     }
-    let raw = zstd::bulk::decompress(stored, block.raw_len as usize)
+    let mut raw = Vec::new();
+    decompress_into(stored, block.raw_len as usize, &mut raw)
         .map_err(|_| damaged("the block does not decompress"))?;
     if raw.len() != block.raw_len as usize {
         return Err(damaged("the block has another length than it says"));
@@ -367,6 +373,7 @@ pub(crate) fn read_chunks(file: &dyn DiskFile, block: &BlockAt) -> Result<ChunkB
     })
 }
 
+/// The bodies of a block, by id.
 pub(crate) fn read_bodies(file: &dyn DiskFile, block: &BlockAt) -> Result<Vec<BodyRecord>, Error> {
     let raw = read_block(file, block)?;
     let mut rest = raw.as_slice();
@@ -394,5 +401,7 @@ pub(crate) fn read_bodies(file: &dyn DiskFile, block: &BlockAt) -> Result<Vec<Bo
             }
         }
     }
+    // They lie as they ended.
+    bodies.sort_unstable_by_key(|body| body.id);
     Ok(bodies)
 }

@@ -96,6 +96,7 @@ impl FromStr for Hash {
 #[must_use]
 pub fn leaf_hash(entry: &[u8]) -> Hash {
     leaf_on_stack::<512>(entry)
+        .or_else(|| leaf_on_stack::<1280>(entry))
         .or_else(|| leaf_on_stack::<4096>(entry))
         .unwrap_or_else(|| {
             let mut context = Context::new(&SHA256);
