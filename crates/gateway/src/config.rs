@@ -20,6 +20,9 @@ pub struct Config {
     pub limits: Limits,
     /// Whether a stream's chunks are durable before they are released, instead of within 50 ms of it.
     pub strict: bool,
+    /// Names of headers, query parameters, command-line options and variables whose values are secrets, beside those that
+    /// say so by their words. Case does not count, and `-` is as good as `_`.
+    pub secret_names: Vec<String>,
     /// Digest of the governance configuration, `sha256:` and hexadecimal; written into request events.
     pub governance: String,
 }
@@ -116,6 +119,7 @@ impl Default for Config {
             access: Access::default(),
             limits: Limits::default(),
             strict: false,
+            secret_names: Vec::new(),
             governance: String::new(),
         }
     }

@@ -8,6 +8,7 @@ use crate::forward::Client;
 use crate::malformed::Malformed;
 use crate::memory::Memory;
 use crate::runs::Tracker;
+use crate::secret_names::SecretNames;
 use evidence::Recorder;
 use protocol::UpstreamApi;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) strict: bool,
     /// Digest of the governance configuration.
     pub(crate) governance: Option<String>,
+    /// Names whose values are not recorded in clear.
+    pub(crate) secret_names: SecretNames,
     /// Where everything is recorded.
     pub(crate) recorder: Recorder,
     /// The way to upstreams.
@@ -86,6 +89,7 @@ impl Context {
             limits: config.limits,
             strict: config.strict,
             governance: Some(config.governance).filter(|digest| !digest.is_empty()),
+            secret_names: SecretNames::new(&config.secret_names),
             recorder,
             hasher: RandomState::new(),
             access: config.access,

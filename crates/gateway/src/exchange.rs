@@ -37,7 +37,7 @@ pub(crate) struct Facts {
     pub(crate) http: Http,
     /// Ids of other systems.
     pub(crate) ids: Ids,
-    /// The head as it is recorded: lines as on the wire, secrets replaced.
+    /// The head as it is recorded; see [`redact::headers`].
     pub(crate) head: Vec<u8>,
     /// `Content-Type` and `Content-Encoding` of the body.
     pub(crate) form: Form,
@@ -83,7 +83,7 @@ impl Facts {
             .path_and_query()
             .map_or("/", http::uri::PathAndQuery::as_str);
         let mut head = Vec::with_capacity(512);
-        let (line, _) = redact::query(own, &ctx.recorder);
+        let (line, _) = redact::query(own, &ctx.secret_names, &ctx.recorder);
         for part in [
             parts.method.as_str(),
             " ",
@@ -94,8 +94,8 @@ impl Facts {
         ] {
             head.extend_from_slice(part.as_bytes());
         }
-        let from_header = redact::headers(headers, &ctx.recorder, &mut head);
-        let (path, from_query) = redact::query(address, &ctx.recorder);
+        let from_header = redact::headers(headers, &ctx.secret_names, &ctx.recorder, &mut head);
+        let (path, from_query) = redact::query(address, &ctx.secret_names, &ctx.recorder);
         Self {
             agent: Agent {
                 name: place.agent.clone(),
@@ -180,7 +180,7 @@ pub(crate) fn answer_head(ctx: &Context, parts: &http::response::Parts) -> Vec<u
         ),
     }
     head.extend_from_slice(b"\r\n");
-    redact::headers(&parts.headers, &ctx.recorder, &mut head);
+    redact::headers(&parts.headers, &ctx.secret_names, &ctx.recorder, &mut head);
     head
 }
 
@@ -398,7 +398,7 @@ impl Call {
         }
     }
 
-    /// Closes a call whose answer, of `lost` bytes, found no room in the record: the terminal event says so.
+    /// Closes a call whose answer found no room in the record: the terminal event says so, and of how many bytes, `lost`.
     pub(crate) async fn close_without_bodies(
         &self,
         draft: &mut Draft,
@@ -406,7 +406,7 @@ impl Call {
         lost: u64,
     ) -> Result<(), Error> {
         draft.bodies.clear();
-        draft.gap = Some(Gap {
+        draft.gap = (lost > 0).then(|| Gap {
             of: "response".to_owned(),
             cause: "not-recorded".to_owned(),
             count: lost,
@@ -433,7 +433,7 @@ pub(crate) async fn put_trailers(
     trailers: &HeaderMap,
 ) -> Result<event::BodyRef, Error> {
     let mut lines = Vec::new();
-    redact::headers(trailers, &ctx.recorder, &mut lines);
+    redact::headers(trailers, &ctx.secret_names, &ctx.recorder, &mut lines);
     ctx.recorder.put(Role::Trailers, None, None, &lines).await
 }
 

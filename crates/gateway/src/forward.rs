@@ -186,6 +186,7 @@ fn outgoing_headers(
     upgrade: bool,
 ) -> Result<HeaderMap, http::Error> {
     let named = Named::by(&parts.headers);
+    let framed = parts.version == Version::HTTP_11 && is_chunked(&parts.headers);
     let mut headers = HeaderMap::with_capacity(parts.headers.len());
     for (name, value) in &parts.headers {
         let keep = match name {
@@ -196,10 +197,8 @@ fn outgoing_headers(
                 );
                 false
             }
-            // The framing of a body whose trailers follow.
-            name if *name == header::TRANSFER_ENCODING => {
-                parts.version == Version::HTTP_11 && is_chunked(value)
-            }
+            // The framing of a body whose trailers follow, and what else it is coded with.
+            name if *name == header::TRANSFER_ENCODING => framed,
             name if *name == header::TE => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
             name if *name == header::CONNECTION || *name == header::UPGRADE => upgrade,
             name => !is_own(name) && !is_hop_by_hop(name) && !named.contains(name),
@@ -220,9 +219,12 @@ fn outgoing_headers(
 /// Removes from an answer's headers what concerns the upstream's connection only.
 pub(crate) fn strip_answer(headers: &mut HeaderMap, upgrade: bool) {
     let named = Named::by(headers);
+    // Chunks are undone and made anew; any other coding stays, and so must its name. Nobody may use one unasked, and the
+    // recorder does not ask: over HTTP/2, which has no place for the name, such an answer cannot be understood.
+    let coded = codings(headers).any(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
     let drop = |name: &HeaderName| match *name {
         header::CONNECTION | header::UPGRADE => !upgrade,
-        header::TRANSFER_ENCODING => true,
+        header::TRANSFER_ENCODING => !coded,
         _ => is_hop_by_hop(name) || named.contains(name),
     };
     if !headers.keys().any(drop) {
@@ -236,8 +238,17 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap, upgrade: bool) {
     *headers = kept;
 }
 
-fn is_chunked(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"chunked")
+/// The transfer codings of a body, in the order they were applied: RFC 9112, section 6.1.
+fn codings(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::TRANSFER_ENCODING).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+}
+
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let last = codings(headers).last();
+    last.is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"))
 }
 
 /// Headers to the recorder itself.
@@ -248,7 +259,11 @@ fn is_own(name: &HeaderName) -> bool {
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "keep-alive" | "proxy-connection" | "proxy-authenticate"
+        "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
     )
 }
 
@@ -324,6 +339,7 @@ mod tests {
             ("host", "127.0.0.1:8700"),
             ("connection", "keep-alive, x-hop"),
             ("x-hop", "1"),
+            ("proxy-authorization", "Basic dTpw"),
             ("accept", "*/*"),
             ("x-tacho-run", "r"),
             ("te", "trailers"),

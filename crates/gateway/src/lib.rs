@@ -29,6 +29,7 @@ mod request;
 mod route;
 mod rule;
 pub mod runs;
+mod secret_names;
 pub mod socket;
 mod tunnel;
 mod upgrade;

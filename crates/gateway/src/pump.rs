@@ -71,7 +71,8 @@ pub(crate) struct Pump {
     upstream: Option<Incoming>,
     status: u16,
     form: Form,
-    last_byte: tokio::time::Instant,
+    /// Since when the upstream has said nothing while it was listened to.
+    silent_since: tokio::time::Instant,
     noted: Vec<Noted>,
 
     /// The head for the agent, until it is released.
@@ -138,7 +139,7 @@ impl Pump {
             upstream: Some(upstream),
             status,
             form,
-            last_byte: now,
+            silent_since: now,
             noted: Vec::new(),
             head: Some(Response::from_parts(parts, ())),
             reply: Some(reply),
@@ -200,7 +201,7 @@ impl Pump {
         }
         let releasable = self.releasable();
         let readable = self.readable();
-        let idle_at = self.last_byte + self.call.ctx.limits.idle_timeout;
+        let idle_at = self.silent_since + self.call.ctx.limits.idle_timeout;
         let step = tokio::select! {
             biased;
             done = flushed(&mut self.flush), if self.flush.is_some() => Step::Flushed(done),
@@ -219,6 +220,10 @@ impl Pump {
             () = until(self.pause), if self.pause.is_some() => Step::Pause,
             () = self.stopping.now() => Step::Stopped,
         };
+        if !readable {
+            // Who is not listened to is not silent.
+            self.silent_since = tokio::time::Instant::now();
+        }
         self.take(step).await
     }
 
@@ -280,7 +285,6 @@ impl Pump {
     /// Records a chunk and holds it for its release.
     async fn receive(&mut self, data: Bytes) -> Result<(), Error> {
         let len = data.len() as u64;
-        self.last_byte = tokio::time::Instant::now();
         self.call.clock.chunks += 1;
         self.call.ctx.figures.response_bytes.fetch_add(len, Relaxed);
         self.observer.chunk(&data, &mut self.noted);
@@ -294,11 +298,13 @@ impl Pump {
             self.held_bytes += data.len();
             self.held.push_back((self.received, data));
         }
+        // Recording may have had to wait.
+        self.silent_since = tokio::time::Instant::now();
         let full = self.held_bytes >= HELD_BYTES / 2 || !self.readable();
         match self.rule {
             Rule::Stream | Rule::Strict => self.hurry = true,
             Rule::Gather if full => self.hurry = true,
-            Rule::Gather => self.pause = self.pause.or(Some(self.last_byte + PAUSE)),
+            Rule::Gather => self.pause = self.pause.or(Some(self.silent_since + PAUSE)),
         }
         Ok(())
     }
@@ -340,6 +346,7 @@ impl Pump {
             pending,
             upto: self.received,
         });
+        self.silent_since = tokio::time::Instant::now();
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! Secrets out of what is recorded: each is replaced by a keyed digest, so that equal secrets stay visibly equal.
 //!
-//! Knows where secrets stand in heads and addresses. Never touches what is forwarded.
+//! Knows where secrets stand in heads and addresses; which names they have, [`SecretNames`] knows. Never touches what is forwarded.
 
+use crate::secret_names::SecretNames;
 use event::Credential;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -18,57 +19,28 @@ impl Digest for evidence::Recorder {
     }
 }
 
-/// Headers whose whole value is a secret.
-const SECRET_HEADERS: &[&str] = &[
+/// Headers by which vendors know who acts. Where there is one, no other secret is taken for the caller's credential.
+const CREDENTIAL_HEADERS: &[&str] = &[
+    "authorization",
     "x-api-key",
     "api-key",
     "x-goog-api-key",
-    "cookie",
-    "set-cookie",
-    "x-amz-security-token",
-    "x-goog-iam-authorization-token",
-    "x-forwarded-access-token",
-    "x-csrf-token",
-];
-
-/// Endings of header names that vendors give to secrets.
-const SECRET_ENDINGS: &[&str] = &[
-    "-api-key",
-    "-apikey",
-    "-token",
-    "-secret",
-    "-password",
-    "-authorization",
+    "sec-websocket-protocol",
 ];
 
 /// Headers that carry `SCHEME secret`.
 const SCHEME_HEADERS: &[&str] = &["authorization", "proxy-authorization"];
 
-/// Query parameters whose value is a secret, in lower case.
-const SECRET_PARAMETERS: &[&str] = &[
-    "key",
-    "api_key",
-    "api-key",
-    "apikey",
-    "access_token",
-    "auth_token",
-    "token",
-    "client_secret",
-    "secret",
-    "password",
-    "sig",
-    "signature",
-    "x-amz-signature",
-    "x-amz-security-token",
-    "x-goog-signature",
-];
-
 /// Sub-protocols by which browsers hand a key to a WebSocket server.
 const SECRET_PROTOCOLS: &[&str] = &["openai-insecure-api-key.", "openai-ephemeral-user-api-key."];
 
 /// Writes `headers` as lines `name: value\r\n`, secrets replaced, and returns the credential that was found.
+///
+/// Values are those of the wire. Names are in lower case, and the lines of one name stand together, in the order they came,
+/// where the first of them stood: what the HTTP library keeps of a head, and HTTP gives the same meaning.
 pub(crate) fn headers(
     headers: &HeaderMap,
+    names: &SecretNames,
     digest: &impl Digest,
     out: &mut Vec<u8>,
 ) -> Option<Credential> {
@@ -76,15 +48,21 @@ pub(crate) fn headers(
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
-        match replaced(name, value, digest) {
+        match replaced(name, value, names, digest) {
             Replaced::Nothing => out.extend_from_slice(value.as_bytes()),
             Replaced::Part(text) => out.extend_from_slice(text.as_bytes()),
             Replaced::Credential { text, digest } => {
                 out.extend_from_slice(text.as_bytes());
-                credential.get_or_insert_with(|| Credential {
-                    carrier: name.as_str().to_owned(),
-                    digest,
-                });
+                let vendors = |name: &str| CREDENTIAL_HEADERS.contains(&name);
+                if credential
+                    .as_ref()
+                    .is_none_or(|found| vendors(name.as_str()) && !vendors(&found.carrier))
+                {
+                    credential = Some(Credential {
+                        carrier: name.as_str().to_owned(),
+                        digest,
+                    });
+                }
             }
         }
         out.extend_from_slice(b"\r\n");
@@ -103,7 +81,12 @@ enum Replaced {
     },
 }
 
-fn replaced(name: &HeaderName, value: &HeaderValue, digest: &impl Digest) -> Replaced {
+fn replaced(
+    name: &HeaderName,
+    value: &HeaderValue,
+    names: &SecretNames,
+    digest: &impl Digest,
+) -> Replaced {
     let bytes = value.as_bytes();
     let name = name.as_str();
     if SCHEME_HEADERS.contains(&name) {
@@ -112,8 +95,7 @@ fn replaced(name: &HeaderName, value: &HeaderValue, digest: &impl Digest) -> Rep
     if matches!(name, "cookie" | "set-cookie") {
         return Replaced::Part(digest.digest(bytes));
     }
-    if SECRET_HEADERS.contains(&name) || SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
-    {
+    if names.covers(name) {
         let text = digest.digest(bytes);
         return Replaced::Credential {
             digest: text.clone(),
@@ -125,7 +107,7 @@ fn replaced(name: &HeaderName, value: &HeaderValue, digest: &impl Digest) -> Rep
     }
     if memchr::memchr(b'?', bytes).is_some()
         && let Ok(text) = std::str::from_utf8(bytes)
-        && let (Cow::Owned(text), _) = query(text, digest)
+        && let (Cow::Owned(text), _) = query(text, names, digest)
     {
         return Replaced::Part(text);
     }
@@ -210,6 +192,7 @@ fn sub_protocols(bytes: &[u8], digest: &impl Digest) -> Replaced {
 /// An address with the secrets of its query replaced, and the first of them.
 pub(crate) fn query<'a>(
     address: &'a str,
+    names: &SecretNames,
     digest: &impl Digest,
 ) -> (Cow<'a, str>, Option<Credential>) {
     let Some((path, query)) = address.split_once('?') else {
@@ -218,9 +201,8 @@ pub(crate) fn query<'a>(
     let secret = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
         let name = decoded(name);
-        let name = String::from_utf8_lossy(&name).to_ascii_lowercase();
-        (!value.is_empty() && SECRET_PARAMETERS.contains(&name.as_str()))
-            .then(|| decoded(value).into_owned())
+        let secret = !value.is_empty() && names.covers_parameter(&String::from_utf8_lossy(&name));
+        secret.then(|| decoded(value).into_owned())
     };
     if !query.split('&').any(|pair| secret(pair).is_some()) {
         return (Cow::Borrowed(address), None);

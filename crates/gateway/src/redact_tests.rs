@@ -22,6 +22,11 @@ fn d(secret: &str) -> String {
     Fake.digest(secret.as_bytes())
 }
 
+/// What is configured in these tests.
+fn names() -> SecretNames {
+    SecretNames::new(&["X-Corp-Badge".to_owned(), "sid".to_owned()])
+}
+
 fn head(pairs: &[(&str, &str)]) -> (String, Option<Credential>) {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
@@ -31,7 +36,7 @@ fn head(pairs: &[(&str, &str)]) -> (String, Option<Credential>) {
         );
     }
     let mut out = Vec::new();
-    let credential = headers(&map, &Fake, &mut out);
+    let credential = headers(&map, &names(), &Fake, &mut out);
     (String::from_utf8(out).unwrap(), credential)
 }
 
@@ -80,6 +85,22 @@ fn headers_that_carry_secrets() {
             format!("https://h/p?a=b&key={}", d("sk-1")),
         ),
         ("cookie", "a=b; c=d", d("a=b; c=d")),
+        ("apikey", "sk-1", d("sk-1")),
+        ("x-auth-key", "sk-1", d("sk-1")),
+        ("ocp-apim-subscription-key", "sk-1", d("sk-1")),
+        ("x-functions-key", "sk-1", d("sk-1")),
+        ("x-rapidapi-key", "sk-1", d("sk-1")),
+        ("token", "sk-1", d("sk-1")),
+        ("x-amz-security-token", "sk-1", d("sk-1")),
+        ("x-goog-iam-authorization-token", "sk-1", d("sk-1")),
+        ("x-amzn-oidc-accesstoken", "sk-1", d("sk-1")),
+        ("cf-access-jwt-assertion", "sk-1", d("sk-1")),
+        ("x-corp-badge", "sk-1", d("sk-1")),
+        (
+            "location",
+            "https://h/cb?code=sk-1&state=2",
+            format!("https://h/cb?code={}&state=2", d("sk-1")),
+        ),
     ];
     for (name, value, expected) in cases {
         let (text, _) = head(&[(name, value)]);
@@ -95,6 +116,14 @@ fn what_is_no_secret_stays() {
         ("anthropic-ratelimit-tokens-remaining", "12"),
         ("anthropic-workspace-id", "w"),
         ("sec-websocket-protocol", "realtime"),
+        ("x-ratelimit-remaining-tokens", "12"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-allow-headers", "authorization"),
+        ("www-authenticate", "Bearer"),
+        ("surrogate-key", "k"),
+        ("x-monkey", "m"),
+        ("mcp-session-id", "s"),
+        ("x-claude-code-session-id", "s"),
     ] {
         assert_eq!(
             head(&[(name, value)]),
@@ -107,12 +136,18 @@ fn what_is_no_secret_stays() {
 fn the_same_key_has_the_same_digest_wherever_it_stands() {
     let (_, a) = head(&[("authorization", "Bearer sk-1")]);
     let (_, b) = head(&[("x-api-key", "sk-1")]);
-    let (_, c) = query("/v1/models?key=sk%2D1", &Fake);
+    let (_, c) = query("/v1/models?key=sk%2D1", &names(), &Fake);
     let digests: Vec<_> = [a, b, c]
         .into_iter()
         .map(|credential| credential.unwrap().digest)
         .collect();
     assert_eq!(digests, [d("sk-1"), d("sk-1"), d("sk-1")]);
+}
+
+#[test]
+fn a_vendors_own_header_says_who_acts_before_any_other_does() {
+    let (_, credential) = head(&[("x-csrf-token", "a"), ("authorization", "Bearer sk-1")]);
+    assert_eq!(credential.unwrap().digest, d("sk-1"));
 }
 
 #[test]
@@ -148,9 +183,36 @@ fn queries() {
             format!("/a?X-Amz-Signature={}", d("s")),
         ),
         ("/a?pageToken=s&%=1&&", "/a?pageToken=s&%=1&&".to_owned()),
+        (
+            "/a?page_token=s&countryCode=de&signed=1&sortKey=k",
+            "/a?page_token=s&countryCode=de&signed=1&sortKey=k".to_owned(),
+        ),
+        (
+            "/a?subscription-key=s&code=t&id_token=u",
+            format!(
+                "/a?subscription-key={}&code={}&id_token={}",
+                d("s"),
+                d("t"),
+                d("u")
+            ),
+        ),
+        (
+            "/a?refresh_token=s&client_assertion=t&accessToken=u&SID=v",
+            format!(
+                "/a?refresh_token={}&client_assertion={}&accessToken={}&SID={}",
+                d("s"),
+                d("t"),
+                d("u"),
+                d("v")
+            ),
+        ),
+        (
+            "/a?X-Amz-Credential=AKIA1&sv=1&sig=s",
+            format!("/a?X-Amz-Credential=AKIA1&sv=1&sig={}", d("s")),
+        ),
     ];
     for (address, expected) in cases {
-        assert_eq!(query(address, &Fake).0, expected, "{address}");
+        assert_eq!(query(address, &names(), &Fake).0, expected, "{address}");
     }
 }
 
@@ -161,11 +223,11 @@ proptest! {
         let (text, _) = head(&[("authorization", bearer.as_str()), ("x-api-key", &secret), ("accept", "*/*")]);
         prop_assert!(!text.contains(&secret));
         let address = format!("/p?x={other}&access_token={secret}");
-        prop_assert!(!query(&address, &Fake).0.contains(&secret));
+        prop_assert!(!query(&address, &names(), &Fake).0.contains(&secret));
     }
 
     #[test]
     fn any_query_is_survived(address in "\\PC{0,80}") {
-        let _ = query(&address, &Fake);
+        let _ = query(&address, &names(), &Fake);
     }
 }

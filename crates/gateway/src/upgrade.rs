@@ -228,7 +228,7 @@ async fn switched(
     let closed = call.close(&mut draft, outcome(ended)).await;
     if matches!(closed, Err(evidence::Error::Full(_))) {
         // A failure is counted and logged where it happens; recovery closes the call then.
-        call.close_without_bodies(&mut draft, outcome(Ended::Unrecorded), 0)
+        call.close_without_bodies(&mut draft, outcome(Ended::Unrecorded), head.len() as u64)
             .await
             .ok();
     }

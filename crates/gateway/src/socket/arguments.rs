@@ -2,24 +2,8 @@
 //! visible. Better one replaced too many than one too few.
 
 use crate::redact::Digest;
+use crate::secret_names::SecretNames;
 use std::borrow::Cow;
-
-/// Words in an option's or variable's name that say that its value is a secret.
-const SECRET_WORDS: &[&str] = &[
-    "key",
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "pass",
-    "auth",
-    "credential",
-    "bearer",
-    "cookie",
-    "pat",
-    "dsn",
-    "pwd",
-];
 
 /// How values begin that are secrets by their form.
 const SECRET_STARTS: &[&str] = &[
@@ -53,7 +37,7 @@ const SECRET_STARTS: &[&str] = &[
 const OPAQUE_BYTES: usize = 32;
 
 /// The arguments as they may be recorded.
-pub(super) fn redacted(argv: &[String], digest: &impl Digest) -> Vec<String> {
+pub(super) fn redacted(argv: &[String], names: &SecretNames, digest: &impl Digest) -> Vec<String> {
     let mut out = Vec::with_capacity(argv.len());
     let mut secret_next = false;
     for argument in argv {
@@ -65,17 +49,17 @@ pub(super) fn redacted(argv: &[String], digest: &impl Digest) -> Vec<String> {
         match argument.split_once('=') {
             Some((name, value))
                 if (name.starts_with('-') || is_variable(name))
-                    && names_secret(name)
+                    && names.covers(name)
                     && !value.is_empty() =>
             {
                 out.push(format!("{name}={}", digest.digest(value.as_bytes())));
             }
             Some((name, value)) if name.starts_with('-') || is_variable(name) => {
-                out.push(format!("{name}={}", value_redacted(value, digest)));
+                out.push(format!("{name}={}", value_redacted(value, names, digest)));
             }
             _ => {
-                secret_next = argument.starts_with('-') && names_secret(argument);
-                out.push(value_redacted(argument, digest).into_owned());
+                secret_next = argument.starts_with('-') && names.covers(argument);
+                out.push(value_redacted(argument, names, digest).into_owned());
             }
         }
     }
@@ -86,35 +70,13 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Whether an option or variable of this name holds a secret: by its words, so that `--keyboard` does not.
-fn names_secret(name: &str) -> bool {
-    let bare = name.trim_start_matches('-');
-    bare.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| {
-            let word = word.to_ascii_lowercase();
-            SECRET_WORDS.iter().any(|secret| word == *secret)
-                || [
-                    "apikey",
-                    "authtoken",
-                    "accesstoken",
-                    "secretkey",
-                    "accesskey",
-                ]
-                .contains(&word.as_str())
-                || (word.len() > 5
-                    && ["token", "secret", "password", "apikey"]
-                        .iter()
-                        .any(|end| word.ends_with(end)))
-        })
-}
-
-fn value_redacted<'a>(value: &'a str, digest: &impl Digest) -> Cow<'a, str> {
+fn value_redacted<'a>(value: &'a str, names: &SecretNames, digest: &impl Digest) -> Cow<'a, str> {
     if SECRET_STARTS.iter().any(|start| value.starts_with(start)) || is_opaque(value) {
         return Cow::Owned(digest.digest(value.as_bytes()));
     }
     // `Authorization: Bearer ...` as one argument.
     if let Some((name, secret)) = value.split_once(':')
-        && names_secret(name.trim())
+        && names.covers(name.trim())
         && !secret.starts_with("//")
         && !secret.trim().is_empty()
     {
@@ -123,16 +85,11 @@ fn value_redacted<'a>(value: &'a str, digest: &impl Digest) -> Cow<'a, str> {
             digest.digest(secret.trim().as_bytes())
         ));
     }
-    if let Some((name, _)) = value.split_once(':')
-        && name.eq_ignore_ascii_case("authorization")
-    {
-        return Cow::Owned(format!("{name}: {}", digest.digest(value.as_bytes())));
-    }
-    url_redacted(value, digest)
+    url_redacted(value, names, digest)
 }
 
 /// User information and secret parameters of an address.
-fn url_redacted<'a>(value: &'a str, digest: &impl Digest) -> Cow<'a, str> {
+fn url_redacted<'a>(value: &'a str, names: &SecretNames, digest: &impl Digest) -> Cow<'a, str> {
     let Some((scheme, rest)) = value.split_once("://") else {
         return Cow::Borrowed(value);
     };
@@ -142,7 +99,7 @@ fn url_redacted<'a>(value: &'a str, digest: &impl Digest) -> Cow<'a, str> {
         None => (None, authority),
     };
     let tail = rest.get(authority.len()..).unwrap_or_default();
-    let (path, _) = crate::redact::query(tail, digest);
+    let (path, _) = crate::redact::query(tail, names, digest);
     let user = user
         .map(|user| format!("{}@", digest.digest(user.as_bytes())))
         .unwrap_or_default();
@@ -208,13 +165,16 @@ mod tests {
             (&["s", "-H", "X-Api-Key: abc"], &["s", "-H", "X-Api-Key: #"]),
             (&["s", "0123456789abcdef0123456789abcdef"], &["s", "#"]),
             (&["s", "--keyboard", "de"], &["s", "--keyboard", "de"]),
+            (&["s", "--privateKey", "x"], &["s", "--privateKey", "#"]),
+            (&["s", "--corp-badge", "x"], &["s", "--corp-badge", "#"]),
             (
                 &["s", "a-perfectly-ordinary-file-name-of-length.txt"],
                 &["s", "a-perfectly-ordinary-file-name-of-length.txt"],
             ),
         ] {
             let argv: Vec<String> = argv.iter().map(|s| (*s).to_owned()).collect();
-            assert_eq!(redacted(&argv, &Fixed), expected, "{argv:?}");
+            let names = SecretNames::new(&["corp_badge".to_owned()]);
+            assert_eq!(redacted(&argv, &names, &Fixed), expected, "{argv:?}");
         }
     }
 }

@@ -130,7 +130,7 @@ impl Session {
             drop(ctx.recorder.submit(&draft).await?);
         }
 
-        let argv = redacted(&hello.argv, &ctx.recorder);
+        let argv = redacted(&hello.argv, &ctx.secret_names, &ctx.recorder);
         let detail = json!({ "argv": argv, "cwd": hello.cwd, "env": hello.env });
         let detail =
             serde_json::to_vec(&detail).map_err(|error| Error::Event(error.to_string()))?;

@@ -322,6 +322,84 @@ async fn an_upstream_that_does_not_answer_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_is_held_up_by_its_agent_is_not_silent() {
+    /// What an agent of HTTP/2 takes before it reads: the protocol's first window.
+    const WINDOW: u16 = 65_535;
+    /// What the gateway holds of an answer before it stops reading it.
+    const HELD: usize = 256 * 1024;
+    const IDLE: Duration = Duration::from_secs(2);
+    // The window is full, small pieces wait for room in it, and then just as much is held as makes reading stop.
+    let mut parts = vec![vec![b'a'; usize::from(WINDOW)]];
+    parts.extend((0..8).map(|_| vec![b'b']));
+    parts.push(vec![b'c'; HELD]);
+    let len: usize = parts.iter().map(Vec::len).sum();
+    let (step, resumed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let upstream = Upstream::scripted({
+        let (parts, step, resumed) = (parts.clone(), step.clone(), resumed.clone());
+        move |_, mut stream| {
+            let (parts, step, resumed) = (parts.clone(), step.clone(), resumed.clone());
+            async move {
+                let head = chunked_head("text/event-stream");
+                stream.write_all(&head).await.unwrap();
+                for part in parts {
+                    stream.write_all(&chunk(&part)).await.unwrap();
+                    step.notified().await;
+                }
+                resumed.notified().await;
+                stream.write_all(b"0\r\n\r\n").await.unwrap();
+                to_end(&mut stream).await;
+            }
+        }
+    })
+    .await;
+    let rig = Rig::with(upstream.addr, |config| config.limits.idle_timeout = IDLE).await;
+    let io = hyper_util::rt::TokioIo::new(rig.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+            .initial_stream_window_size(u32::from(WINDOW))
+            .initial_connection_window_size(u32::from(WINDOW))
+            .handshake(io)
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{}/raw/held", rig.addr))
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let mut body = within(sender.send_request(request))
+        .await
+        .unwrap()
+        .into_body();
+    let figures = rig.gateway.figures();
+    let mut sent = 0;
+    for part in &parts {
+        sent += part.len() as u64;
+        within(async {
+            while figures.sample().response_bytes < sent {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        step.notify_one();
+    }
+    // The agent takes its time; the upstream could say nothing that would be read.
+    tokio::time::sleep(IDLE + IDLE / 4).await;
+    let is_end = |line: &event::Line| line.outcome.is_some();
+    assert!(
+        !rig.lines().iter().any(is_end),
+        "ended while it was held up"
+    );
+    let mut got = 0;
+    while let Some(frame) = within(http_body_util::BodyExt::frame(&mut body)).await {
+        got += frame.unwrap().into_data().unwrap_or_default().len();
+        if got == len {
+            resumed.notify_one();
+        }
+    }
+    assert_eq!(got, len);
+    assert_eq!(ended(&rig).await.0, State::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_lets_calls_end_and_ends_the_others() {
     let go = Arc::new(Notify::new());
     let upstream = Upstream::scripted({

@@ -347,7 +347,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .map(|value| value.trim().parse::<usize>().unwrap());
-    let chunked = lower.contains("transfer-encoding: chunked");
+    let chunked = is_chunked(&lower);
     loop {
         let done = match length {
             Some(length) => body.len() >= length,
@@ -365,6 +365,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
             Ok(n) => body.extend_from_slice(&buffer[..n]),
         }
     }
+}
+
+/// Whether a head in lower case says that its body is chunked.
+fn is_chunked(head: &str) -> bool {
+    let mut lines = head.lines();
+    lines.any(|line| line.starts_with("transfer-encoding:") && line.ends_with("chunked"))
 }
 
 /// A request with a body, on a connection that is closed after it.
@@ -410,7 +416,7 @@ pub(crate) fn parted(answer: &[u8]) -> (String, Vec<u8>, bool) {
     let head = text(&answer[..at]);
     let body = &answer[at..];
     let lower = head.to_ascii_lowercase();
-    if !lower.contains("transfer-encoding: chunked") {
+    if !is_chunked(&lower) {
         let length = lower
             .lines()
             .find_map(|line| line.strip_prefix("content-length:"));

@@ -78,9 +78,12 @@ async fn no_secret_is_in_any_file_of_the_store() {
         "HTTP/1.1 200 OK\r\nSet-Cookie: id=sk-cookie-0123456789\r\nContent-Length: 0\r\n\r\n",
     )
     .await;
-    let rig = Rig::new(upstream.addr).await;
+    let rig = Rig::with(upstream.addr, |config| {
+        config.secret_names = vec!["x-corp-badge".to_owned()];
+    })
+    .await;
     rig.exchange(
-        b"GET /gemini/v1beta/models?key=sk-query-0123456789 HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer sk-bearer-0123456789\r\nCookie: c=sk-jar-0123456789\r\nConnection: close\r\n\r\n",
+        b"GET /gemini/v1beta/models?key=sk-query-0123456789&id_token=sk-id-0123456789 HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer sk-bearer-0123456789\r\nCookie: c=sk-jar-0123456789\r\nOcp-Apim-Subscription-Key: sk-apim-0123456789\r\napikey: sk-plain-0123456789\r\nX-Corp-Badge: sk-badge-0123456789\r\nConnection: close\r\n\r\n",
     )
     .await;
     let seen = upstream.seen()[0].head.clone();
@@ -103,6 +106,10 @@ async fn no_secret_is_in_any_file_of_the_store() {
     rig.recorder.clone().close().await.unwrap();
     for secret in [
         "sk-query-0123456789",
+        "sk-id-0123456789",
+        "sk-apim-0123456789",
+        "sk-plain-0123456789",
+        "sk-badge-0123456789",
         "sk-bearer-0123456789",
         "sk-jar-0123456789",
         "sk-cookie-0123456789",
@@ -140,6 +147,59 @@ async fn a_chunked_request_passes_whole() {
     let (request, _) = rig.one().await;
     assert_eq!(rig.body(&request, Role::Request), b"one two three");
     assert!(find(&upstream.seen()[0].body, b"one two three").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_coded_for_transfer_keeps_its_label() {
+    let coded = noise(500);
+    for label in ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked"] {
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {label}\r\n\r\n").into_bytes();
+        answer.extend(chunk(&coded));
+        answer.extend_from_slice(b"0\r\n\r\n");
+        let upstream = Upstream::answering(answer).await;
+        let rig = Rig::new(upstream.addr).await;
+        let mut request = format!(
+            "POST /raw/c HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: {label}\r\nConnection: close\r\n\r\n"
+        )
+        .into_bytes();
+        request.extend(chunk(&coded));
+        request.extend_from_slice(b"0\r\n\r\n");
+        let answer = rig.exchange(&request).await;
+        let (head, body, whole) = parted(&answer);
+        assert!(whole && body == coded, "{head}");
+        let seen = &upstream.seen()[0];
+        assert!(find(&seen.body, &coded).is_some());
+        for head in [seen.head.as_str(), head.as_str()] {
+            assert_eq!(transfer_codings(head), ["gzip", "chunked"], "{head}");
+        }
+    }
+}
+
+/// What the lines `Transfer-Encoding` of a head say together.
+fn transfer_codings(head: &str) -> Vec<String> {
+    let lower = head.to_ascii_lowercase();
+    let lines = lower.lines();
+    let values = lines.filter_map(|line| line.strip_prefix("transfer-encoding:"));
+    let codings = values.flat_map(|value| value.split(','));
+    codings.map(|coding| coding.trim().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_for_a_proxy_goes_no_further() {
+    let upstream = Upstream::answering(ok("text/plain", b"ok")).await;
+    let rig = Rig::new(upstream.addr).await;
+    rig.exchange(b"GET /raw/p HTTP/1.1\r\nHost: g\r\nProxy-Authorization: Basic dTpw\r\nConnection: close\r\n\r\n")
+        .await;
+    let head = upstream.seen()[0].head.to_ascii_lowercase();
+    assert!(!head.contains("proxy-authorization"), "{head}");
+    let (request, _) = rig.one().await;
+    let recorded = text(&rig.body(&request, Role::RequestHead));
+    assert!(
+        recorded.contains("proxy-authorization: Basic "),
+        "{recorded}"
+    );
+    assert!(!recorded.contains("dTpw"), "{recorded}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

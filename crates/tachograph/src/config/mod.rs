@@ -75,6 +75,8 @@ pub(crate) struct RecorderSettings {
     /// Idle time after which a heartbeat is recorded.
     #[serde(serialize_with = "as_millis")]
     pub(crate) heartbeat: Duration,
+    /// Names whose values are secrets, beside those that say so by their words.
+    pub(crate) secret_names: Vec<String>,
     /// Release no byte of a stream before it is durable.
     pub(crate) strict_streams: bool,
 }
@@ -102,6 +104,7 @@ impl Default for RecorderSettings {
         Self {
             environment_interval: Duration::from_secs(60),
             heartbeat: Duration::from_secs(30),
+            secret_names: Vec::new(),
             strict_streams: false,
         }
     }
@@ -201,6 +204,7 @@ impl From<&Config> for gateway::Config {
                 drain: limits.drain_timeout,
             },
             strict: config.recorder.strict_streams,
+            secret_names: config.recorder.secret_names.clone(),
             governance: config.digest(),
         }
     }

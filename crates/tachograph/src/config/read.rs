@@ -25,7 +25,12 @@ const LIMITS: &[&str] = &[
     "response_body",
     "tunnel_idle_timeout",
 ];
-const RECORDER: &[&str] = &["environment_interval", "heartbeat", "strict_streams"];
+const RECORDER: &[&str] = &[
+    "environment_interval",
+    "heartbeat",
+    "secret_names",
+    "strict_streams",
+];
 
 /// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
 const SIMILAR: f64 = 0.7;
@@ -180,6 +185,9 @@ impl Reader<'_> {
         }
         if let Some(interval) = self.duration(section, "environment_interval") {
             recorder.environment_interval = interval;
+        }
+        if let Some(names) = self.strings(section, "secret_names", value::secret_name) {
+            recorder.secret_names = names;
         }
         if let Some(strict) = section.table.get("strict_streams") {
             match strict.get_ref().as_bool() {

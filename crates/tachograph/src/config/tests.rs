@@ -25,11 +25,11 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[recorder]\nheartbeet = 3",
-            "tacho.toml:2: unknown key `heartbeet` in [recorder]\n  hint: did you mean `heartbeat`? valid keys: environment_interval, heartbeat, strict_streams",
+            "tacho.toml:2: unknown key `heartbeet` in [recorder]\n  hint: did you mean `heartbeat`? valid keys: environment_interval, heartbeat, secret_names, strict_streams",
         ),
         (
             "[recorder]\nzzz = 3",
-            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, secret_names, strict_streams",
         ),
         (
             "[upstream.acme]\nbase_url = \"https://a\"\napi = \"antropic\"",
@@ -104,8 +104,12 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
             "tacho.toml:2: `strict_streams` in [recorder] must be true or false, and is of type string",
         ),
         (
+            "[recorder]\nsecret_names = [\"sid\", \"x: y\"]",
+            "tacho.toml:2: `x: y` of `secret_names` in [recorder] is not the name of a header or parameter (write it like \"x-corp-badge\": 1 to 64 of A-Z a-z 0-9 - _ .)",
+        ),
+        (
             "[recorder]\nzzz = 1\n[limits]\nyyy = 2",
-            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, secret_names, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
         ),
     ] {
         assert_eq!(messages(text), expected, "{text}");
@@ -146,6 +150,7 @@ fn a_whole_file_is_read() {
         [recorder]
         heartbeat = "500ms"
         strict_streams = true
+        secret_names = ["x-corp-badge", "sid"]
         environment_interval = "5m"
         "#,
         "tacho.toml",
@@ -175,6 +180,9 @@ fn a_whole_file_is_read() {
     assert_eq!(config.limits.head_timeout, Duration::from_secs(120));
     assert_eq!(config.recorder.heartbeat, Duration::from_millis(500));
     assert!(config.recorder.strict_streams);
+    assert_eq!(config.recorder.secret_names, ["x-corp-badge", "sid"]);
+    let plane = gateway::Config::from(&config);
+    assert_eq!(plane.secret_names, config.recorder.secret_names);
     assert_eq!(
         config.recorder.environment_interval,
         Duration::from_secs(300)

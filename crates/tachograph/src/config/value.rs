@@ -139,6 +139,17 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
     Err("is not an origin (write it like \"https://console.example.com\", with nothing after the host and port)".to_owned())
 }
 
+/// The name of a header, a query parameter, an option or a variable.
+pub(super) fn secret_name(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(fits) {
+        return Err(format!(
+            "is not the name of a header or parameter (write it like \"x-corp-badge\": 1 to {MAX_NAME} of A-Z a-z 0-9 - _ .)"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,11 @@
 //! Wrapping a process: what `tacho mcp` and `tacho run` have in common.
 
 pub(crate) mod child;
+mod lane;
 pub(crate) mod lines;
 pub(crate) mod refuse;
 pub(crate) mod relay;
+mod stage;
 
 use crate::commands::Context;
 use crate::exit::Exit;

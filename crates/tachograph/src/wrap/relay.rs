@@ -3,8 +3,10 @@
 //! The order of each direction is kept and every byte of it. The two directions never wait for each other.
 
 use super::child::{Process, Signals};
+use super::lane::{Lane, SinkGone};
 use super::lines::Lines;
 use super::refuse::{Ids, LAST_WORDS, error_line, refuse_requests, sink, tell_unrecorded};
+use super::stage::{GRACE_TERMINATED, Overdue, Stage};
 use crate::failure::note;
 use crate::link::{Link, LinkError};
 use bytes::{Bytes, BytesMut};
@@ -19,30 +21,11 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Stdin};
 use tokio::process::{ChildStderr, ChildStdout};
-use tokio::sync::mpsc::{self, Permit};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Lines of one direction that may be on their way.
-const MAX_LINES: usize = 64;
-
-/// Bytes of one direction that may be on their way; one longer line may be alone.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
-
 /// Requests whose answer is awaited that are remembered.
 const MAX_ASKED: usize = 4096;
-
-/// How long a server may go on in silence after its input has ended.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The same, while it still owes an answer.
-const GRACE_ASKED: Duration = Duration::from_secs(60);
-
-/// How long a server that was asked to terminate may take.
-const GRACE_TERMINATED: Duration = Duration::from_secs(5);
-
-/// How long what is left of an ended server's output is waited for: others may hold its pipes.
-const GRACE_EXITED: Duration = Duration::from_secs(1);
 
 /// What is needed to reach the recorder again.
 #[derive(Debug)]
@@ -52,14 +35,6 @@ pub(crate) struct Recorder {
     pub(crate) patience: Duration,
 }
 
-/// One direction: from a source of lines, through the recorder, to a sink.
-struct Lane {
-    sink: Option<mpsc::Sender<Bytes>>,
-    released: VecDeque<Bytes>,
-    lines: usize,
-    bytes: usize,
-}
-
 /// What happened.
 enum Step {
     Signal(Signal),
@@ -67,20 +42,9 @@ enum Step {
     FromServer(io::Result<Option<Bytes>>),
     Stderr(io::Result<usize>),
     Recorder(Result<Frame, LinkError>),
-    Forwarded,
-    SinkGone(Direction),
+    Passed(Direction, Result<(), SinkGone>),
     Exited(io::Result<ExitStatus>),
     Deadline,
-}
-
-/// How far the server's end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Running,
-    InputEnded,
-    Terminated(Instant),
-    Killed,
-    Exited(Instant),
 }
 
 /// A wrapped stdio server.
@@ -160,8 +124,8 @@ impl Relay {
                 return Err(error);
             }
         }
-        self.to_server.sink = None;
-        self.to_agent.sink = None;
+        self.to_server.close();
+        self.to_agent.close();
         for writer in self.writers {
             // An agent that does not read its last lines does not hold up the end for ever.
             tokio::time::timeout(GRACE_TERMINATED, writer).await.ok();
@@ -175,10 +139,10 @@ impl Relay {
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Exited(_))
+        self.stage.is_exited()
             && self.server.is_none()
             && self.stderr.is_none()
-            && self.to_agent.released.is_empty()
+            && self.to_agent.is_empty()
             && self
                 .unacknowledged
                 .iter()
@@ -187,8 +151,10 @@ impl Relay {
 
     /// Waits for whatever comes first.
     async fn step(&mut self) -> Step {
-        let deadline = self.deadline();
-        let running = !matches!(self.stage, Stage::Exited(_));
+        let deadline = self
+            .stage
+            .deadline(self.last_output, !self.asked.is_empty());
+        let running = !self.stage.is_exited();
         let Self {
             signals,
             agent,
@@ -203,14 +169,8 @@ impl Relay {
             biased;
             signal = signals.next() => Step::Signal(signal),
             frame = self.link.next() => Step::Recorder(frame),
-            room = room(to_agent.sink.as_ref()), if !to_agent.released.is_empty() => match room {
-                Some(permit) => forward(permit, &mut to_agent.released),
-                None => Step::SinkGone(Direction::ToClient),
-            },
-            room = room(to_server.sink.as_ref()), if !to_server.released.is_empty() => match room {
-                Some(permit) => forward(permit, &mut to_server.released),
-                None => Step::SinkGone(Direction::ToServer),
-            },
+            passed = to_agent.pass(), if !to_agent.is_empty() => Step::Passed(Direction::ToClient, passed),
+            passed = to_server.pass(), if !to_server.is_empty() => Step::Passed(Direction::ToServer, passed),
             line = next(server), if server.is_some() && to_agent.has_room() => Step::FromServer(line),
             line = next(agent), if running && agent.is_some() && to_server.has_room() => Step::FromAgent(line),
             read = read(stderr, stderr_buffer), if stderr.is_some() => Step::Stderr(read),
@@ -223,7 +183,7 @@ impl Relay {
         match step {
             Step::Signal(signal) => {
                 self.process.signal(signal);
-                if signal == Signal::TERM && !matches!(self.stage, Stage::Exited(_)) {
+                if signal == Signal::TERM && !self.stage.is_exited() {
                     self.stage = Stage::Terminated(Instant::now());
                 }
             }
@@ -249,22 +209,18 @@ impl Relay {
                 self.server = None;
             }
             Step::Stderr(read) => self.pass_stderr(read).await?,
-            Step::Forwarded => {}
-            Step::SinkGone(Direction::ToServer) => {
-                // The server has closed its input; what is left for it has nowhere to go.
-                self.to_server.released.clear();
-                self.to_server.sink = None;
-            }
-            Step::SinkGone(Direction::ToClient) => {
+            Step::Passed(_, Ok(())) => {}
+            // The server has closed its input; what is left for it has nowhere to go.
+            Step::Passed(Direction::ToServer, Err(SinkGone)) => self.to_server.close(),
+            Step::Passed(Direction::ToClient, Err(SinkGone)) => {
                 // Nobody reads the answers any more.
-                self.to_agent.released.clear();
+                self.to_agent.close();
                 self.agent = None;
             }
             Step::Exited(status) => {
                 self.status = status.ok();
                 self.stage = Stage::Exited(Instant::now());
-                self.to_server.released.clear();
-                self.to_server.sink = None;
+                self.to_server.close();
             }
             Step::Deadline => self.escalate(),
         }
@@ -278,8 +234,8 @@ impl Relay {
             .unacknowledged
             .iter()
             .any(|(to, _)| *to == Direction::ToServer);
-        if self.agent.is_none() && !underway && self.to_server.released.is_empty() {
-            self.to_server.sink = None;
+        if self.agent.is_none() && !underway && self.to_server.is_empty() {
+            self.to_server.close();
             if self.stage == Stage::Running {
                 self.stage = Stage::InputEnded;
                 self.last_output = Instant::now();
@@ -287,32 +243,18 @@ impl Relay {
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::Running | Stage::Killed => None,
-            Stage::InputEnded if self.asked.is_empty() => Some(self.last_output + GRACE),
-            Stage::InputEnded => Some(self.last_output + GRACE_ASKED),
-            Stage::Terminated(at) => Some(at + GRACE_TERMINATED),
-            Stage::Exited(at) => Some(at + GRACE_EXITED),
-        }
-    }
-
     /// A deadline has passed.
     fn escalate(&mut self) {
-        match self.stage {
-            Stage::InputEnded => {
-                self.process.signal(Signal::TERM);
-                self.stage = Stage::Terminated(Instant::now());
+        match self.stage.overdue(Instant::now()) {
+            Some(Overdue::Server(signal, stage)) => {
+                self.process.signal(signal);
+                self.stage = stage;
             }
-            Stage::Terminated(_) => {
-                self.process.signal(Signal::KILL);
-                self.stage = Stage::Killed;
-            }
-            Stage::Exited(_) => {
+            Some(Overdue::Pipes) => {
                 self.server = None;
                 self.stderr = None;
             }
-            Stage::Running | Stage::Killed => {}
+            None => {}
         }
     }
 
@@ -335,9 +277,7 @@ impl Relay {
                 self.asked.remove(id);
             }),
         }
-        let lane = self.lane(direction);
-        lane.lines += 1;
-        lane.bytes += line.len();
+        self.lane(direction).enter(&line);
         self.unacknowledged.push_back((direction, line.clone()));
         match self.link.line(direction, &line).await {
             Ok(()) => Ok(()),
@@ -351,11 +291,9 @@ impl Relay {
             return;
         };
         let lane = self.lane(direction);
-        lane.lines = lane.lines.saturating_sub(1);
-        lane.bytes = lane.bytes.saturating_sub(line.len());
+        lane.leave(&line);
         let Some(why) = refused else {
-            lane.released.push_back(line);
-            return;
+            return lane.release(line);
         };
         note(&format!(
             "tacho: a message is held back, because it cannot be recorded: {why}"
@@ -363,7 +301,7 @@ impl Relay {
         let ids = Ids::of(&line);
         for id in ids.requests.iter().chain(&ids.answers) {
             self.asked.remove(id);
-            self.to_agent.released.push_back(error_line(id, why));
+            self.to_agent.release(error_line(id, why));
         }
     }
 
@@ -422,13 +360,13 @@ impl Relay {
                 .iter()
                 .flat_map(|(_, line)| Ids::of(line).answers),
         );
-        self.to_server.sink = None;
-        let sink = self.to_agent.sink.take();
+        self.to_server.close();
+        let (sink, released) = self.to_agent.dismantle();
         let answering = async {
             let Some(sink) = &sink else { return };
             // What was recorded may still pass.
-            let released = self.to_agent.released.drain(..);
-            for line in released.chain(open.iter().map(|id| error_line(id, &why))) {
+            let errors = open.iter().map(|id| error_line(id, &why));
+            for line in released.into_iter().chain(errors) {
                 if sink.send(line).await.is_err() {
                     return;
                 }
@@ -458,32 +396,6 @@ impl Relay {
             tokio::time::timeout(LAST_WORDS, writer).await.ok();
         }
     }
-}
-
-impl Lane {
-    const fn new(sink: Option<mpsc::Sender<Bytes>>) -> Self {
-        Self {
-            sink,
-            released: VecDeque::new(),
-            lines: 0,
-            bytes: 0,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.lines + self.released.len() < MAX_LINES && self.bytes < MAX_BYTES
-    }
-}
-
-async fn room(sink: Option<&mpsc::Sender<Bytes>>) -> Option<Permit<'_, Bytes>> {
-    sink?.reserve().await.ok()
-}
-
-fn forward(permit: Permit<'_, Bytes>, released: &mut VecDeque<Bytes>) -> Step {
-    if let Some(line) = released.pop_front() {
-        permit.send(line);
-    }
-    Step::Forwarded
 }
 
 async fn next<R: AsyncRead + Unpin>(lines: &mut Option<Lines<R>>) -> io::Result<Option<Bytes>> {
