@@ -65,6 +65,10 @@ pub struct Limits {
     pub tunnel_idle_timeout: Duration,
     /// How long an agent may be silent within a request body.
     pub request_idle_timeout: Duration,
+    /// How fast a request body comes at least, in bytes per second over all of it; a silence is allowed beyond that.
+    pub request_rate: u64,
+    /// How long a request may wait for room in `memory` before it is refused.
+    pub memory_timeout: Duration,
     /// How long open calls may go on after shutdown was asked for.
     pub drain: Duration,
 }
@@ -81,6 +85,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(10),
             tunnel_idle_timeout: Duration::from_hours(1),
             request_idle_timeout: Duration::from_mins(1),
+            request_rate: 64 << 10,
+            memory_timeout: Duration::from_mins(1),
             drain: Duration::from_secs(10),
         }
     }

@@ -1,19 +1,16 @@
 //! The budget of body bytes held in memory, all calls together: what came and is not sent on, and what is handed to the
 //! recorder of it.
 //!
-//! Promises that nobody waits for room while holding room that somebody else waits for: a body of declared length
-//! reserves all of it before its first byte is read, and a body of unknown length that finds no room to grow takes its
-//! turn, one call at a time, to grow beyond the budget. Memory is bounded by the budget and the longest body. An answer
-//! never waits for room: it is read a little at a time where there is none.
+//! Promises that room is held for what has arrived, never for what is only announced, and that somebody always gets on: a
+//! request that finds no room to grow waits for room, or for its turn, which one call at a time has, to grow beyond the
+//! budget. Memory is bounded by the budget, the longest body, and a chunk of each connection. An answer never waits for
+//! room: it is read a little at a time where there is none.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The unit of the budget in bytes.
 const UNIT: u64 = 1024;
-
-/// What a body of unknown length reserves before its first byte is read.
-pub(crate) const FIRST_BYTES: u64 = 64 * 1024;
 
 /// What of a body the recorder holds beside it, at most, until it is durable.
 const HANDED_ON_BYTES: u64 = 256 * 1024;
@@ -73,33 +70,28 @@ impl Memory {
             .min(self.total)
     }
 
-    /// Waits for room for `bytes`. More than the whole budget waits for the whole budget.
-    pub(crate) async fn reserve(&self, bytes: u64) -> Reservation {
-        let units = self.units(bytes);
-        if units == 0 {
-            return Reservation::default();
-        }
-        // The semaphore is never closed; were it, the body would pass without a reservation.
-        let held = self.units.clone().acquire_many_owned(units).await.ok();
-        Reservation {
-            held,
-            turn: None,
-            bytes,
-        }
-    }
-
-    /// Makes `reservation` cover `bytes`: at once where there is room, else when its turn comes.
-    pub(crate) async fn grow(&self, reservation: &mut Reservation, bytes: u64) {
+    /// Makes `reservation` cover `bytes`, of `most` that it may come to need: at once where there is room, else when there is
+    /// or its turn comes. More than the whole budget is covered by the whole budget. Nothing is lost when the wait is given up.
+    pub(crate) async fn grow(&self, reservation: &mut Reservation, bytes: u64, most: u64) {
         if bytes <= reservation.bytes || reservation.turn.is_some() {
             return;
         }
-        let wanted = bytes.max(reservation.bytes.saturating_mul(2));
+        let ahead = reservation.bytes.saturating_mul(2).min(most);
+        if self.try_grow(reservation, ahead.max(bytes)) || self.try_grow(reservation, bytes) {
+            return;
+        }
         let more = self
-            .units(wanted)
+            .units(bytes)
             .saturating_sub(self.units(reservation.bytes));
-        match self.units.clone().try_acquire_many_owned(more) {
-            Ok(permit) => reservation.add(permit, wanted),
-            Err(_) => reservation.turn = self.turn.clone().acquire_owned().await.ok(),
+        // The semaphores are never closed; were they, the body would pass without a reservation.
+        tokio::select! {
+            biased;
+            room = self.units.clone().acquire_many_owned(more) => {
+                if let Ok(permit) = room {
+                    reservation.add(permit, bytes);
+                }
+            }
+            turn = self.turn.clone().acquire_owned() => reservation.turn = turn.ok(),
         }
     }
 
@@ -151,23 +143,50 @@ mod tests {
         }
     }
 
+    fn grown(memory: &Memory, bytes: u64) -> Option<Reservation> {
+        let mut reservation = Reservation::default();
+        now(memory.grow(&mut reservation, bytes, bytes)).map(|()| reservation)
+    }
+
     #[test]
     fn room_is_given_and_taken_back() {
         let memory = Memory::new(10 * UNIT);
-        let first = now(memory.reserve(9 * UNIT)).unwrap();
-        assert!(now(memory.reserve(2 * UNIT)).is_none());
+        let first = grown(&memory, 9 * UNIT).unwrap();
         assert_eq!(memory.in_use(), 9 * UNIT);
         drop(first);
-        assert!(now(memory.reserve(2 * UNIT)).is_some());
+        assert!(grown(&memory, 2 * UNIT).is_some());
         assert_eq!(memory.in_use(), 0);
+    }
+
+    #[test]
+    fn room_is_taken_ahead_but_not_beyond_what_may_be_needed() {
+        let memory = Memory::new(100 * UNIT);
+        let mut body = Reservation::default();
+        for (bytes, expected) in [(3, 3), (4, 6), (6, 6), (7, 12), (13, 20), (20, 20)] {
+            now(memory.grow(&mut body, bytes * UNIT, 20 * UNIT)).unwrap();
+            assert_eq!(memory.in_use(), expected * UNIT, "{bytes}");
+        }
     }
 
     #[test]
     fn a_body_longer_than_the_budget_gets_all_of_it() {
         let memory = Memory::new(10 * UNIT);
-        let all = now(memory.reserve(1000 * UNIT)).unwrap();
-        assert!(now(memory.reserve(1)).is_none());
+        let all = grown(&memory, 1000 * UNIT).unwrap();
+        assert_eq!(memory.in_use(), 10 * UNIT);
         drop(all);
+        assert_eq!(memory.in_use(), 0);
+    }
+
+    #[test]
+    fn one_call_at_a_time_grows_beyond_the_budget_and_the_others_go_on_as_there_is_room() {
+        let memory = Memory::new(4 * UNIT);
+        let all = grown(&memory, 4 * UNIT).unwrap();
+        let turn = grown(&memory, 2 * UNIT).unwrap();
+        assert!(grown(&memory, UNIT).is_none());
+        drop(all);
+        assert!(grown(&memory, UNIT).is_some());
+        drop(turn);
+        assert_eq!(memory.in_use(), 0);
     }
 
     #[test]
@@ -188,12 +207,13 @@ mod tests {
     #[test]
     fn growing_bodies_never_wait_for_each_other_in_a_ring() {
         let memory = Memory::new(4 * UNIT);
-        let mut one = now(memory.reserve(2 * UNIT)).unwrap();
-        let mut two = now(memory.reserve(2 * UNIT)).unwrap();
-        // No room is left: one grows beyond the budget, two waits for its turn.
-        assert!(now(memory.grow(&mut one, 100 * UNIT)).is_some());
-        assert!(now(memory.grow(&mut two, 100 * UNIT)).is_none());
+        let mut one = grown(&memory, 2 * UNIT).unwrap();
+        let mut two = grown(&memory, 2 * UNIT).unwrap();
+        // No room is left: one grows beyond the budget, two waits for room or its turn.
+        let long = 100 * UNIT;
+        assert!(now(memory.grow(&mut one, long, long)).is_some());
+        assert!(now(memory.grow(&mut two, long, long)).is_none());
         drop(one);
-        assert!(now(memory.grow(&mut two, 100 * UNIT)).is_some());
+        assert!(now(memory.grow(&mut two, long, long)).is_some());
     }
 }

@@ -227,6 +227,7 @@ pub(crate) async fn not_taken(
     let Unread {
         parts,
         body,
+        room,
         why,
         started,
         rest,
@@ -260,6 +261,7 @@ pub(crate) async fn not_taken(
         Ok(call) => call,
         Err(error) => return relay::not_recorded(schema, reply, &error),
     };
+    drop((body, room));
     let cause = why.cause();
     let outcome = Outcome {
         state: if why == Why::Broken {
@@ -287,6 +289,10 @@ pub(crate) async fn not_taken(
         request::drain(rest).await;
     }
 }
+
+/// What an agent is told whose request found no room.
+pub(crate) const NO_ROOM: &str =
+    "the recorder holds as many request bytes as limits.memory allows; retry later";
 
 fn message(ctx: &Context, place: &Place<'_>, why: Why) -> String {
     match why {
@@ -320,6 +326,7 @@ fn message(ctx: &Context, place: &Place<'_>, why: Why) -> String {
             "this address leads nowhere; use /agent/NAME/UPSTREAM/... or /UPSTREAM/...".to_owned()
         }
         Why::Broken => "the request did not arrive whole".to_owned(),
-        Why::Silent => "the request did not arrive in time".to_owned(),
+        Why::Late => "the request did not arrive in time".to_owned(),
+        Why::NoRoom => NO_ROOM.to_owned(),
     }
 }

@@ -19,8 +19,10 @@ pub(crate) enum Cause {
     BadAddress,
     /// The request body is over the configured bound.
     BodyTooLarge,
-    /// The agent was silent in mid-request.
+    /// The request did not arrive in time.
     RequestTimeout,
+    /// The budget of bodies had no room for the request in time.
+    NoRoom,
     /// The request could not be read.
     BadRequest,
     /// A name in `Host` that is not this machine's: a browser was led here.
@@ -43,6 +45,7 @@ impl Cause {
             Self::BadAddress => "bad_address",
             Self::BodyTooLarge => "body_too_large",
             Self::RequestTimeout => "request_timeout",
+            Self::NoRoom => "no_room",
             Self::BadRequest => "bad_request",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
@@ -59,7 +62,7 @@ impl Cause {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::NotRecorded => match schema {
+            Self::NotRecorded | Self::NoRoom => match schema {
                 Schema::Anthropic => OVERLOADED,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             },
@@ -142,7 +145,7 @@ impl Schema {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        if cause == Cause::NotRecorded {
+        if matches!(cause, Cause::NotRecorded | Cause::NoRoom) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -155,7 +158,7 @@ const fn anthropic_type(cause: Cause) -> &'static str {
         Cause::BodyTooLarge => "request_too_large",
         Cause::RequestTimeout | Cause::BadRequest => "invalid_request_error",
         Cause::ForeignHost | Cause::ForeignOrigin => "permission_error",
-        Cause::NotRecorded => "overloaded_error",
+        Cause::NotRecorded | Cause::NoRoom => "overloaded_error",
         Cause::UpstreamUnreachable => "api_error",
         Cause::UpstreamTimeout => "timeout_error",
     }
@@ -170,7 +173,7 @@ const fn openai_type(cause: Cause) -> &'static str {
         | Cause::BadRequest
         | Cause::ForeignHost
         | Cause::ForeignOrigin => "invalid_request_error",
-        Cause::NotRecorded => "service_unavailable",
+        Cause::NotRecorded | Cause::NoRoom => "service_unavailable",
         Cause::UpstreamUnreachable | Cause::UpstreamTimeout => "server_error",
     }
 }
@@ -180,7 +183,7 @@ const fn gemini_status(cause: Cause) -> &'static str {
         Cause::UnknownUpstream | Cause::BadAddress => "NOT_FOUND",
         Cause::BodyTooLarge | Cause::BadRequest => "INVALID_ARGUMENT",
         Cause::ForeignHost | Cause::ForeignOrigin => "PERMISSION_DENIED",
-        Cause::NotRecorded | Cause::UpstreamUnreachable => "UNAVAILABLE",
+        Cause::NotRecorded | Cause::NoRoom | Cause::UpstreamUnreachable => "UNAVAILABLE",
         Cause::RequestTimeout | Cause::UpstreamTimeout => "DEADLINE_EXCEEDED",
     }
 }

@@ -1,7 +1,8 @@
 //! Receiving a request: its whole body, bounded, before anything is forwarded.
 
+use crate::config::Limits;
 use crate::context::Context;
-use crate::memory::{FIRST_BYTES, Reservation, recorded};
+use crate::memory::{Reservation, recorded};
 use crate::refusal::Cause;
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -33,6 +34,8 @@ pub(crate) struct Unread {
     pub(crate) parts: Parts,
     /// What arrived of its body.
     pub(crate) body: Bytes,
+    /// The room that it takes.
+    pub(crate) room: Reservation,
     /// Why it ends here.
     pub(crate) why: Why,
     /// When its head was there.
@@ -48,6 +51,7 @@ impl Unread {
         Self {
             parts,
             body: Bytes::new(),
+            room: Reservation::default(),
             why: Why::Refused(cause),
             started,
             rest,
@@ -62,8 +66,10 @@ pub(crate) enum Why {
     TooLarge { declared: Option<u64> },
     /// The agent went away, or what it sent is not HTTP.
     Broken,
-    /// The agent was silent for too long.
-    Silent,
+    /// The agent was silent for too long, or slower than the least rate.
+    Late,
+    /// There was no room for it in time.
+    NoRoom,
     /// Its head is reason enough.
     Refused(Cause),
 }
@@ -74,13 +80,15 @@ impl Why {
         match self {
             Self::TooLarge { .. } => Cause::BodyTooLarge,
             Self::Broken => Cause::BadRequest,
-            Self::Silent => Cause::RequestTimeout,
+            Self::Late => Cause::RequestTimeout,
+            Self::NoRoom => Cause::NoRoom,
             Self::Refused(cause) => cause,
         }
     }
 }
 
-/// Receives a request's body under `limits.request_body`. Nothing is read while the budget has no room for it.
+/// Receives a request's body under `limits.request_body`, as long as it comes in time. While the budget has no room for the
+/// chunk that came, none is read.
 pub(crate) async fn receive(
     ctx: &Context,
     request: Request<Incoming>,
@@ -110,24 +118,27 @@ pub(crate) async fn receive(
         return Err(Box::new(Unread {
             parts,
             body: Bytes::new(),
+            room: Reservation::default(),
             why,
             started,
             rest: incoming,
         }));
     }
-    let expected = recorded(declared.unwrap_or(FIRST_BYTES));
-    let mut room = ctx.memory.reserve(expected).await;
+    let longest = declared.unwrap_or(limit);
+    let mut room = Reservation::default();
+    let mut time = Allowance::new(&ctx.limits, Instant::now());
     let mut body = Gathered::default();
     let mut trailers = None;
     let why = loop {
         if incoming.is_end_stream() {
             return received(parts, body.into_bytes(), trailers, room);
         }
-        let frame = match next(&mut incoming, ctx.limits.request_idle_timeout).await {
+        let patience = time.left(body.len(), Instant::now());
+        let frame = match next(&mut incoming, patience).await {
             Next::Frame(frame) => frame,
             Next::End => return received(parts, body.into_bytes(), trailers, room),
             Next::Broken => break Why::Broken,
-            Next::Silent => break Why::Silent,
+            Next::Late => break Why::Late,
         };
         match frame.into_data() {
             Ok(data) => {
@@ -135,8 +146,16 @@ pub(crate) async fn receive(
                 if len > limit {
                     break Why::TooLarge { declared };
                 }
-                ctx.memory.grow(&mut room, recorded(len)).await;
-                body.add(data, declared);
+                let wait = Instant::now();
+                let grown = ctx.memory.grow(&mut room, recorded(len), recorded(longest));
+                if tokio::time::timeout(ctx.limits.memory_timeout, grown)
+                    .await
+                    .is_err()
+                {
+                    break Why::NoRoom;
+                }
+                time.add(wait.elapsed());
+                body.add(data, longest);
             }
             Err(frame) => trailers = frame.into_trailers().ok().or(trailers),
         }
@@ -144,6 +163,7 @@ pub(crate) async fn receive(
     Err(Box::new(Unread {
         parts,
         body: body.into_bytes(),
+        room,
         why,
         started,
         rest: incoming,
@@ -171,15 +191,54 @@ enum Next {
     Frame(hyper::body::Frame<Bytes>),
     End,
     Broken,
-    Silent,
+    Late,
 }
 
 async fn next(incoming: &mut Incoming, patience: Duration) -> Next {
     match tokio::time::timeout(patience, incoming.frame()).await {
-        Err(_) => Next::Silent,
+        Err(_) => Next::Late,
         Ok(None) => Next::End,
         Ok(Some(Ok(frame))) => Next::Frame(frame),
         Ok(Some(Err(_))) => Next::Broken,
+    }
+}
+
+/// How long a body may take: no silence is long, and all of it comes no slower than the least rate.
+#[derive(Debug)]
+struct Allowance {
+    began: Instant,
+    idle: Duration,
+    /// Bytes per second.
+    rate: u64,
+    /// What is not the agent's doing.
+    waited: Duration,
+}
+
+impl Allowance {
+    const fn new(limits: &Limits, began: Instant) -> Self {
+        Self {
+            began,
+            idle: limits.request_idle_timeout,
+            rate: limits.request_rate,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// The agent was not listened to for so long.
+    fn add(&mut self, waited: Duration) {
+        self.waited += waited;
+    }
+
+    /// How long the next bytes may take after `len` bytes came. At the least rate a silence is still allowed beyond it.
+    fn left(&self, len: u64, now: Instant) -> Duration {
+        let at_rate = Duration::from_millis(len.saturating_mul(1000) / self.rate.max(1));
+        let whole = self
+            .idle
+            .saturating_add(at_rate)
+            .saturating_add(self.waited);
+        whole
+            .saturating_sub(now.duration_since(self.began))
+            .min(self.idle)
     }
 }
 
@@ -195,16 +254,19 @@ impl Gathered {
         (self.first.len() + self.more.len()) as u64
     }
 
-    fn add(&mut self, data: Bytes, declared: Option<u64>) {
+    /// `longest`: what all of it may come to. Memory is taken as bytes come, not as they are announced.
+    fn add(&mut self, data: Bytes, longest: u64) {
         if self.first.is_empty() && self.more.is_empty() {
             self.first = data;
             return;
         }
+        let len = self.first.len() + self.more.len() + data.len();
+        if len > self.more.capacity() {
+            let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+            let ahead = len.saturating_mul(2).min(longest).max(len);
+            self.more.reserve(ahead - self.more.len());
+        }
         if self.more.is_empty() {
-            let whole = declared
-                .and_then(|len| usize::try_from(len).ok())
-                .unwrap_or(0);
-            self.more.reserve(whole.max(self.first.len() + data.len()));
             self.more
                 .extend_from_slice(&std::mem::take(&mut self.first));
         }
@@ -216,6 +278,54 @@ impl Gathered {
             self.first
         } else {
             self.more.freeze()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_body_may_be_silent_for_a_while_and_slow_for_as_long_as_its_bytes_allow() {
+        let began = Instant::now();
+        let limits = Limits {
+            request_idle_timeout: Duration::from_secs(60),
+            request_rate: 1000,
+            ..Limits::default()
+        };
+        let mut time = Allowance::new(&limits, began);
+        for (len, at, left) in [
+            (0, 0, 60),
+            (0, 59, 1),
+            (0, 60, 0),
+            (1, 61, 0),
+            (10_000, 30, 40),
+            (10_000, 70, 0),
+            (1_000_000, 70, 60),
+            (1_000_000, 1050, 10),
+            (u64::MAX, 1050, 60),
+        ] {
+            let now = began + Duration::from_secs(at);
+            let got = time.left(len, now).as_secs();
+            assert_eq!(got, left, "{len} after {at} s");
+        }
+        time.add(Duration::from_secs(5));
+        assert_eq!(time.left(0, began + Duration::from_secs(60)).as_secs(), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_is_put_together_as_it_came(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..40),
+            longest in any::<u64>(),
+        ) {
+            let mut body = Gathered::default();
+            for part in &parts {
+                body.add(Bytes::copy_from_slice(part), longest);
+            }
+            prop_assert_eq!(body.into_bytes(), parts.concat());
         }
     }
 }

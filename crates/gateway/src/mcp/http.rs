@@ -289,7 +289,8 @@ async fn refuse(
             ctx.limits.request_body
         ),
         Why::Broken => "the request did not arrive whole".to_owned(),
-        Why::Silent => "the request did not arrive in time".to_owned(),
+        Why::Late => "the request did not arrive in time".to_owned(),
+        Why::NoRoom => crate::proxy::NO_ROOM.to_owned(),
     };
     let address = target.map_or(place.rest, |target| &target.path);
     crate::proxy::not_taken(

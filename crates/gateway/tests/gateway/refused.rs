@@ -128,6 +128,114 @@ async fn a_request_that_never_arrives_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_trickles_is_given_up() {
+    let upstream = Upstream::answering("").await;
+    let rig = Rig::with(upstream.addr, |config| {
+        config.limits.request_idle_timeout = Duration::from_secs(1);
+        config.limits.request_rate = 1 << 20;
+    })
+    .await;
+    let mut stream = rig.connect().await;
+    stream
+        .write_all(b"POST /openai/v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Length: 100000\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut from, mut to) = stream.split();
+    let mut answer = vec![0; 4096];
+    let trickle = async {
+        loop {
+            // Each byte comes long before the silence is over. That the gateway has gone is seen where it is read.
+            to.write_all(b"x").await.ok();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let n = within(async {
+        tokio::select! {
+            read = tokio::io::AsyncReadExt::read(&mut from, &mut answer) => read.unwrap(),
+            () = trickle => 0,
+        }
+    })
+    .await;
+    refused(
+        &rig,
+        &text(&answer[..n]),
+        "408",
+        "request_timeout",
+        State::Denied,
+        "request_timeout",
+    )
+    .await;
+    assert!(upstream.seen().is_empty());
+}
+
+/// A request of which a part comes, and then nothing for a while.
+async fn part_of(rig: &Rig, len: usize, declared: usize) -> tokio::net::TcpStream {
+    let mut stream = rig.connect().await;
+    let head = format!(
+        "POST /raw/slow HTTP/1.1\r\nHost: g\r\nContent-Length: {declared}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; len]).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_only_announced_holds_nobody_up() {
+    let upstream = Upstream::answering(ok("application/json", b"{}")).await;
+    let rig = Rig::with(upstream.addr, |config| config.limits.memory = 1 << 20).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(part_of(&rig, 1, 8 << 20).await);
+    }
+    for _ in 0..4 {
+        let answer = rig.exchange(&post("/raw/x", &vec![b'x'; 300_000])).await;
+        assert!(answer.ends_with(b"{}"), "{}", text(&answer));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_finds_no_room_is_refused_and_the_others_go_on() {
+    let upstream = Upstream::answering(ok("application/json", b"{}")).await;
+    let rig = Rig::with(upstream.addr, |config| {
+        config.limits.memory = 1024;
+        config.limits.memory_timeout = Duration::from_millis(500);
+    })
+    .await;
+    // One has all the room, the other its turn to go beyond it.
+    let mut slow = [part_of(&rig, 1, 2).await, part_of(&rig, 1, 2).await];
+    let mut calls = 0;
+    let refusal = within(async {
+        loop {
+            let answer = text(
+                &rig.exchange(&post("/anthropic/v1/messages", b"{\"a\":1}"))
+                    .await,
+            );
+            calls += 1;
+            if !answer.starts_with("HTTP/1.1 200") {
+                break answer;
+            }
+        }
+    })
+    .await;
+    assert!(
+        refusal.starts_with("HTTP/1.1 529")
+            && refusal.contains("limits.memory")
+            && refusal.to_ascii_lowercase().contains("retry-after"),
+        "{refusal}"
+    );
+    let (_, end) = rig.closed(calls).await.pop().unwrap();
+    let outcome = end.outcome.unwrap();
+    assert_eq!(
+        (outcome.state, outcome.error.as_deref()),
+        (State::Denied, Some("no_room"))
+    );
+    for stream in &mut slow {
+        stream.write_all(b"x").await.unwrap();
+        assert!(to_end(stream).await.ends_with(b"{}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_who_looks_is_told_where_they_are() {
     let upstream = Upstream::answering("").await;
     let rig = Rig::new(upstream.addr).await;

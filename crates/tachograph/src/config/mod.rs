@@ -58,9 +58,13 @@ pub(crate) struct Limits {
     #[serde(serialize_with = "as_millis")]
     pub(crate) idle_timeout: Duration,
     pub(crate) memory: u64,
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) memory_timeout: Duration,
     pub(crate) request_body: u64,
     #[serde(serialize_with = "as_millis")]
     pub(crate) request_idle_timeout: Duration,
+    /// Bytes per second.
+    pub(crate) request_rate: u64,
     pub(crate) response_body: u64,
     #[serde(serialize_with = "as_millis")]
     pub(crate) tunnel_idle_timeout: Duration,
@@ -91,8 +95,10 @@ impl Default for Limits {
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
             memory: limits.memory,
+            memory_timeout: limits.memory_timeout,
             request_body: limits.request_body,
             request_idle_timeout: limits.request_idle_timeout,
+            request_rate: limits.request_rate,
             response_body: limits.response_body,
             tunnel_idle_timeout: limits.tunnel_idle_timeout,
         }
@@ -201,6 +207,8 @@ impl From<&Config> for gateway::Config {
                 idle_timeout: limits.idle_timeout,
                 tunnel_idle_timeout: limits.tunnel_idle_timeout,
                 request_idle_timeout: limits.request_idle_timeout,
+                request_rate: limits.request_rate,
+                memory_timeout: limits.memory_timeout,
                 drain: limits.drain_timeout,
             },
             strict: config.recorder.strict_streams,

@@ -20,8 +20,10 @@ const LIMITS: &[&str] = &[
     "head_timeout",
     "idle_timeout",
     "memory",
+    "memory_timeout",
     "request_body",
     "request_idle_timeout",
+    "request_rate",
     "response_body",
     "tunnel_idle_timeout",
 ];
@@ -149,6 +151,7 @@ impl Reader<'_> {
             ("request_body", &mut limits.request_body, 1 << 10),
             ("response_body", &mut limits.response_body, 1 << 10),
             ("memory", &mut limits.memory, 1 << 20),
+            ("request_rate", &mut limits.request_rate, 1),
         ] {
             if let Some(bytes) = self.size(section, key, least) {
                 *target = bytes;
@@ -169,6 +172,7 @@ impl Reader<'_> {
             ("idle_timeout", &mut limits.idle_timeout),
             ("head_timeout", &mut limits.head_timeout),
             ("request_idle_timeout", &mut limits.request_idle_timeout),
+            ("memory_timeout", &mut limits.memory_timeout),
             ("drain_timeout", &mut limits.drain_timeout),
             ("tunnel_idle_timeout", &mut limits.tunnel_idle_timeout),
         ] {

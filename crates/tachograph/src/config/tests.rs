@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
-            "tacho.toml:3: unknown key `request_bodies` in [limits]\n  hint: did you mean `request_body`? valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
+            "tacho.toml:3: unknown key `request_bodies` in [limits]\n  hint: did you mean `request_body`? valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, memory_timeout, request_body, request_idle_timeout, request_rate, response_body, tunnel_idle_timeout",
         ),
         (
             "[recorder]\nheartbeet = 3",
@@ -109,7 +109,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[recorder]\nzzz = 1\n[limits]\nyyy = 2",
-            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, secret_names, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, request_body, request_idle_timeout, response_body, tunnel_idle_timeout",
+            "tacho.toml:2: unknown key `zzz` in [recorder]\n  hint: valid keys: environment_interval, heartbeat, secret_names, strict_streams\ntacho.toml:4: unknown key `yyy` in [limits]\n  hint: valid keys: connect_timeout, connections, drain_timeout, head_timeout, idle_timeout, memory, memory_timeout, request_body, request_idle_timeout, request_rate, response_body, tunnel_idle_timeout",
         ),
     ] {
         assert_eq!(messages(text), expected, "{text}");
@@ -144,6 +144,8 @@ fn a_whole_file_is_read() {
         request_body = "32MiB"
         response_body = 1_000_000
         connections = 0x40
+        request_rate = "8KiB"
+        memory_timeout = "5s"
         idle_timeout = "90s"
         head_timeout = 120
 
@@ -176,6 +178,8 @@ fn a_whole_file_is_read() {
     assert_eq!(config.limits.response_body, 1_000_000);
     assert_eq!(config.limits.memory, 48 << 20);
     assert_eq!(config.limits.connections, 64);
+    assert_eq!(config.limits.request_rate, 8 << 10);
+    assert_eq!(config.limits.memory_timeout, Duration::from_secs(5));
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(90));
     assert_eq!(config.limits.head_timeout, Duration::from_secs(120));
     assert_eq!(config.recorder.heartbeat, Duration::from_millis(500));
