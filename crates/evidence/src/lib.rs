@@ -19,6 +19,7 @@ mod glance;
 mod keys;
 mod layout;
 mod progress;
+mod queue;
 mod recipe;
 mod record;
 mod recorder;
@@ -38,6 +39,7 @@ pub mod verify;
 mod volume;
 mod wal_view;
 mod wal_writer;
+mod writer;
 
 pub use body::BodyWriter;
 pub use command::{Appended, Pending};

@@ -5,12 +5,22 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// The settler is woken for this much new log; for less it looks when a checkpoint is due. Waking it for every
+/// batch would take a processor from the data plane each time.
+const SETTLE_BYTES: u64 = 256 << 10;
+
 /// How far the write-ahead log is durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
     pub(crate) events: u64,
+}
+
+impl Durable {
+    fn reaches(self, other: Self) -> bool {
+        self.segment != other.segment || self.offset >= other.offset
+    }
 }
 
 #[derive(Debug, Default)]
@@ -20,6 +30,8 @@ struct Inner {
     refused: u64,
     checkpoint: u64,
     settled: Durable,
+    /// What the settler waits for.
+    wanted: Durable,
 }
 
 /// Shared between the writer, the settler and the handle.
@@ -44,8 +56,13 @@ impl Progress {
     }
 
     pub(crate) fn durable(&self, durable: Durable) {
-        self.lock().durable = durable;
-        self.changed.notify_all();
+        let mut inner = self.lock();
+        inner.durable = durable;
+        let reached = durable.reaches(inner.wanted);
+        drop(inner);
+        if reached {
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn refused(&self, refused: u64) {
@@ -98,13 +115,17 @@ impl Progress {
         self.failure.subscribe()
     }
 
-    /// Waits until the durable position differs from `seen`, the writer has ended, or `patience` is over.
+    /// Waits until there is work for the settler behind `seen`, the writer has ended, or `patience` is over.
     pub(crate) fn wait(&self, seen: Durable, patience: Duration) -> (Durable, bool) {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.wanted = Durable {
+            offset: seen.offset + SETTLE_BYTES,
+            ..seen
+        };
         let (inner, _) = self
             .changed
             .wait_timeout_while(inner, patience, |inner| {
-                inner.durable == seen && !inner.closed
+                !inner.durable.reaches(inner.wanted) && !inner.closed
             })
             .unwrap_or_else(PoisonError::into_inner);
         (inner.durable, inner.closed)

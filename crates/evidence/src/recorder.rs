@@ -6,6 +6,7 @@ use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::keys::Secrets;
 use crate::progress::Progress;
+use crate::queue::Queue;
 use crate::record::{CLOSES, OPENS};
 use crate::recover;
 use crate::salt::SALT_BYTES;
@@ -14,16 +15,14 @@ use crate::segments::Allocator;
 use crate::sequencer::Sequencer;
 use crate::settler_thread::SettlerThread;
 use crate::wal_writer::WalWriter;
+use crate::writer::Writer;
 use event::{BodyRef, Draft, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use storage::{DirLock, Disk, LocalDisk, LockError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-
-/// Commands that may wait for the writer.
-const QUEUE: usize = 8192;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Bytes that may wait for the writer, in units of [`ROOM_UNIT`].
 const QUEUE_BYTES: usize = 24 << 20;
@@ -76,7 +75,8 @@ pub struct Status {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    queue: mpsc::Sender<Queued>,
+    queue: Arc<Queue>,
+    writer: Arc<Writer>,
     room: Arc<Semaphore>,
     dedup: Arc<Dedup>,
     progress: Arc<Progress>,
@@ -86,6 +86,12 @@ pub(crate) struct Shared {
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     // Released when the last handle goes.
     _lock: Option<DirLock>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 /// The handle to a running recorder. Clones share it.
@@ -127,7 +133,7 @@ impl Recorder {
         let salts = Salts::open(disk.clone(), found.settler.next_body())?;
         let next = found.next_segment;
         let allocator = Allocator::start(disk.clone(), next, options.segment_bytes)?;
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Queue::default());
         let dedup = Arc::new(Dedup::default());
         let progress = Arc::new(Progress::new());
         let wal = WalWriter::new(
@@ -137,24 +143,32 @@ impl Recorder {
             progress.clone(),
         )?;
         let position = (found.settler.size(), found.settler.next_chunk());
-        let mut sequencer =
-            Sequencer::new(receiver, wal, position, dedup.clone(), progress.clone());
+        let mut sequencer = Sequencer::new(
+            queue.clone(),
+            wal,
+            position,
+            dedup.clone(),
+            progress.clone(),
+        );
         recover::record_start(&mut sequencer, &found, &salts, disk, options)?;
 
         let settling = SettlerThread::new(
             found.settler,
             secrets.log_key(),
             progress.clone(),
-            sender.downgrade(),
+            queue.clone(),
             options,
         );
+        let writer = Arc::new(Writer::new(queue.clone(), sequencer));
+        let running = writer.clone();
         let threads = vec![
             settling.start()?,
-            spawn("sequencer", move || sequencer.run())?,
+            spawn("sequencer", move || running.run())?,
         ];
         Ok(Self {
             shared: Arc::new(Shared {
-                queue: sender,
+                queue,
+                writer,
                 room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_UNIT)),
                 dedup,
                 progress,
@@ -191,13 +205,19 @@ impl Recorder {
         body.finish(role, media, encoding).await
     }
 
-    /// Queues an event, waiting for room, and resolves when it is durable.
+    /// Queues an event, waiting for room, and resolves when it is durable. On a runtime of several workers the
+    /// caller's may be held up for the time of one write.
     ///
     /// # Errors
     /// [`Error::Full`]: nothing was recorded, nothing may be forwarded. [`Error::Fatal`]: the process
     /// must stop. [`Error::Event`]: the event is too long.
     pub async fn append(&self, draft: &Draft) -> Result<Appended, Error> {
-        self.submit(draft).await?.await
+        let (ack, pending) = oneshot::channel();
+        let (command, bytes) = event_command(draft, ack)?;
+        if self.push(Command::Event(command), bytes).await? {
+            self.shared.writer.lead_or_wake();
+        }
+        Pending(pending).await
     }
 
     /// Queues an event, waiting for room; its order is fixed when this returns. The [`Pending`]
@@ -213,28 +233,28 @@ impl Recorder {
     }
 
     pub(crate) async fn queue(&self, command: Command, bytes: usize) -> Result<(), Error> {
+        if self.push(command, bytes).await? {
+            self.shared.queue.wake();
+        }
+        Ok(())
+    }
+
+    /// `true`: the writer is due and has not been told.
+    async fn push(&self, command: Command, bytes: usize) -> Result<bool, Error> {
         let units = (bytes / ROOM_UNIT + 1).min(QUEUE_BYTES / ROOM_UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = self.shared.room.clone().acquire_many_owned(units).await;
         let room = Some(room.map_err(|_| Error::Closed)?);
         self.shared
             .queue
-            .send(Queued { command, room })
-            .await
+            .push(Queued { command, room }, bytes)
             .map_err(|_| self.why_closed())
     }
 
     /// Tells the writer to forget an unfinished body. Without room in the queue it is told nothing: what it
     /// keeps is bounded.
     pub(crate) fn abandon(&self, id: u64) {
-        let command = Command::Abandon { id };
-        self.shared
-            .queue
-            .try_send(Queued {
-                command,
-                room: None,
-            })
-            .ok();
+        self.shared.queue.push_spare(Command::Abandon { id });
     }
 
     fn why_closed(&self) -> Error {

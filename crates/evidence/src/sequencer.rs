@@ -9,14 +9,15 @@ use crate::command::{Ack, Appended, BodyStep, ChunkRef, Command, EventCommand, Q
 use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::progress::Progress;
+use crate::queue::Queue;
 use crate::record::{BODY, CHUNK, CLOSES, EVENT, PART};
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
 use crate::{recipe, streams::Streams};
 use event::{Draft, Gap, Kind, Position, Source};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use storage::MAX_FRAME_BYTES;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Bodies refused while the disk was full; an event that refers to one is refused too.
 const REFUSED_BODIES_MAX: usize = 1 << 16;
@@ -30,7 +31,9 @@ const UNFINISHED_BODIES_MAX: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(crate) struct Sequencer {
-    queue: mpsc::Receiver<Queued>,
+    queue: Arc<Queue>,
+    /// Taken from the queue and not yet in a batch.
+    taken: VecDeque<Queued>,
     wal: WalWriter,
     acks: Vec<(Ack, Appended)>,
     next_seq: u64,
@@ -47,12 +50,14 @@ pub(crate) struct Sequencer {
     progress: Arc<Progress>,
     line: Vec<u8>,
     scratch: Vec<u8>,
+    closing: Option<oneshot::Sender<()>>,
+    ended: bool,
 }
 
 impl Sequencer {
     /// Goes on at event `seq` and chunk `next_chunk`.
     pub(crate) fn new(
-        queue: mpsc::Receiver<Queued>,
+        queue: Arc<Queue>,
         wal: WalWriter,
         (seq, next_chunk): (u64, u64),
         dedup: Arc<Dedup>,
@@ -60,6 +65,7 @@ impl Sequencer {
     ) -> Self {
         Self {
             queue,
+            taken: VecDeque::new(),
             wal,
             acks: Vec::new(),
             next_seq: seq,
@@ -74,58 +80,72 @@ impl Sequencer {
             progress,
             line: Vec::new(),
             scratch: Vec::new(),
+            closing: None,
+            ended: false,
         }
     }
 
-    /// Runs until closed or until a write fails; then every waiter and every later caller is told.
-    pub(crate) fn run(mut self) {
-        let mut closing: Option<oneshot::Sender<()>> = None;
-        let failure = loop {
-            let Some(first) = self.queue.blocking_recv() else {
-                break None;
-            };
-            let mut next = Some(first);
-            while let Some(queued) = next {
-                match queued.command {
-                    Command::Close { ack } => closing = Some(ack),
-                    command => {
-                        if let Err(error) = self.take(command) {
-                            return self.fail(error);
-                        }
-                    }
-                }
-                drop(queued.room);
-                next = if self.wal.gathered() < BATCH_BYTES {
-                    self.queue.try_recv().ok()
-                } else {
-                    None
-                };
-            }
-            // Bodies alone are waited for by nobody: they become durable with the event that refers to
-            // them, in one write instead of several.
-            let due = self.next_seq > self.written_seq
-                || !self.acks.is_empty()
-                || self.wal.gathered() >= UNAWAITED_BYTES;
-            if (due || closing.is_some())
-                && let Err(error) = self.commit()
-            {
-                break Some(error);
-            }
-            if self.progress.has_failed() {
-                break Some(Error::Fatal("settling has failed".into()));
-            }
-            if closing.is_some() {
-                break None;
-            }
-        };
-        match failure {
-            Some(error) => self.fail(error),
-            None => {
-                self.wal.close();
-                self.progress.closed();
-            }
+    /// Takes what is queued, as much as a batch holds, and makes it durable. When that fails, every waiter and
+    /// every later caller is told.
+    pub(crate) fn round(&mut self) {
+        if self.ended {
+            return;
         }
-        if let Some(ack) = closing {
+        if let Err(error) = self.gather_and_commit() {
+            return self.fail(error);
+        }
+        if self.closing.is_some() {
+            self.end();
+        } else if !self.taken.is_empty() {
+            self.queue.still_due();
+        }
+    }
+
+    fn gather_and_commit(&mut self) -> Result<(), Error> {
+        if self.taken.is_empty() {
+            self.queue.take_all(&mut self.taken);
+        }
+        while self.wal.gathered() < BATCH_BYTES
+            && let Some(Queued { command, room }) = self.taken.pop_front()
+        {
+            match command {
+                Command::Close { ack } => self.closing = Some(ack),
+                command => self.take(command)?,
+            }
+            drop(room);
+        }
+        // Bodies alone are waited for by nobody: they become durable with the event that refers to
+        // them, in one write instead of several.
+        let due = self.next_seq > self.written_seq
+            || !self.acks.is_empty()
+            || self.closing.is_some()
+            || self.wal.gathered() >= UNAWAITED_BYTES;
+        if due {
+            self.commit()?;
+        }
+        if self.progress.has_failed() {
+            return Err(Error::Fatal("settling has failed".into()));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing will be written any more.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Ends the log.
+    pub(crate) fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.wal.close();
+            self.queue.close();
+            self.progress.closed();
+            self.acknowledge_closing();
+        }
+    }
+
+    fn acknowledge_closing(&mut self) {
+        if let Some(ack) = self.closing.take() {
             // Whoever asked may have gone; closing is done either way.
             ack.send(()).ok();
         }
@@ -155,18 +175,24 @@ impl Sequencer {
         })
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Nothing more will be written, and why.
+    pub(crate) fn fail(&mut self, error: Error) {
         let error = match error {
             Error::Fatal(_) => error,
             other => Error::Fatal(other.to_string()),
         };
+        self.ended = true;
         self.progress.failed(error.clone());
         for (ack, _) in self.acks.drain(..) {
             ack.send(Err(error.clone())).ok();
         }
         // Whoever is queued hears why; whoever comes later finds the queue closed.
         self.queue.close();
-        while let Ok(queued) = self.queue.try_recv() {
+        let mut rest = std::mem::take(&mut self.taken);
+        let mut queued = VecDeque::new();
+        self.queue.take_all(&mut queued);
+        rest.append(&mut queued);
+        for queued in rest {
             match queued.command {
                 Command::Event(event) => drop(event.ack.send(Err(error.clone()))),
                 Command::Body {
@@ -179,6 +205,7 @@ impl Sequencer {
                 Command::Body { .. } | Command::Abandon { .. } | Command::Heartbeat { .. } => {}
             }
         }
+        self.acknowledge_closing();
     }
 
     /// Puts one command's frames into the batch. An error is fatal; a refusal goes to the source.

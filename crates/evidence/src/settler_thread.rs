@@ -1,8 +1,9 @@
 //! The thread that settles behind the writer, signs checkpoints and notices idleness.
 
-use crate::command::{Command, Queued};
+use crate::command::Command;
 use crate::error::Error;
 use crate::progress::{Durable, Progress};
+use crate::queue::Queue;
 use crate::recorder::{Options, spawn};
 use crate::segments::segment_path;
 use crate::settle::{LEVEL_AT_EASE, Settler};
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
 use tlog::note::SigningKey;
-use tokio::sync::mpsc;
 
 /// Bytes read from the log at a time; at least a whole frame.
 const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
@@ -31,7 +31,7 @@ pub(crate) struct SettlerThread {
     settler: Settler,
     key: Arc<SigningKey>,
     progress: Arc<Progress>,
-    queue: mpsc::WeakSender<Queued>,
+    queue: Arc<Queue>,
     heartbeat: Duration,
     checkpoint: Duration,
     segment: u64,
@@ -46,7 +46,7 @@ impl SettlerThread {
         settler: Settler,
         key: Arc<SigningKey>,
         progress: Arc<Progress>,
-        queue: mpsc::WeakSender<Queued>,
+        queue: Arc<Queue>,
         options: &Options,
     ) -> Self {
         let state = settler.state();
@@ -106,20 +106,12 @@ impl SettlerThread {
                 }
                 Err(error) => return self.progress.failed(error),
             }
-            if grew_at.elapsed() >= self.heartbeat
-                && let Some(queue) = self.queue.upgrade()
-            {
+            if grew_at.elapsed() >= self.heartbeat {
                 grew_at = Instant::now();
-                let command = Command::Heartbeat {
-                    idle_since: durable.events,
-                };
                 // A full queue is not an idle recorder.
-                queue
-                    .try_send(Queued {
-                        command,
-                        room: None,
-                    })
-                    .ok();
+                self.queue.push_spare(Command::Heartbeat {
+                    idle_since: durable.events,
+                });
             }
         }
     }
