@@ -10,10 +10,34 @@ use fastcdc::v2020::FastCDC;
 use std::cell::RefCell;
 use tokio::sync::oneshot;
 
-/// Bounds of a chunk in bytes. Small, because what agents resend differs by single messages.
-const CHUNK_MIN: u32 = 512;
-const CHUNK_AVERAGE: u32 = 2048;
-const CHUNK_MAX: u32 = 16 << 10;
+/// Bounds of a chunk in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    min: u32,
+    average: u32,
+    max: u32,
+}
+
+impl Bounds {
+    /// Small at first, because what agents resend differs by single messages. A body of many chunks goes on
+    /// in larger ones, so that its recipe fits into one frame whatever it holds.
+    const fn behind(chunks: usize) -> Self {
+        let scale = match chunks {
+            0..32_768 => 1,
+            32_768..49_152 => 8,
+            _ => 64,
+        };
+        Self {
+            min: 512 * scale,
+            average: 2048 * scale,
+            max: if scale > 8 {
+                256 << 10
+            } else {
+                (16 << 10) * scale
+            },
+        }
+    }
+}
 
 /// Chunks shorter than this are not worth a compressor's time on the way in: the write-ahead log is
 /// passed through, what stays is compressed again and together.
@@ -184,12 +208,13 @@ impl BodyWriter {
         let mut start = 0;
         loop {
             let rest = uncut.get(start..).unwrap_or_default();
-            if rest.is_empty() || (!all && rest.len() < CHUNK_MAX as usize) {
+            let Bounds { min, average, max } = Bounds::behind(self.refs.len());
+            if rest.is_empty() || (!all && rest.len() < max as usize) {
                 break;
             }
             let length = match u32::try_from(rest.len()) {
-                Ok(len) if len <= CHUNK_MIN => rest.len(),
-                _ => FastCDC::new(rest, CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX)
+                Ok(len) if len <= min => rest.len(),
+                _ => FastCDC::new(rest, min, average, max)
                     .next()
                     .map_or(rest.len(), |chunk| chunk.length),
             };
@@ -243,6 +268,9 @@ impl BodyWriter {
     async fn send(&mut self, step: BodyStep) -> Result<(), Error> {
         self.kept = !matches!(step, BodyStep::End { .. });
         let chunks = std::mem::take(&mut self.new);
+        let first = self
+            .sent
+            .saturating_sub(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
         let tail = match &step {
             BodyStep::Part { tail, .. } => tail.len(),
             _ => 0,
@@ -252,6 +280,7 @@ impl BodyWriter {
             .queue(
                 Command::Body {
                     id: self.id,
+                    first,
                     chunks,
                     step,
                 },

@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Event(EventCommand),
     Body {
         id: u64,
+        /// How many chunks the body has sent before these.
+        first: u32,
         chunks: Vec<NewChunk>,
         step: BodyStep,
     },
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Heartbeat {
         idle_since: u64,
     },
+    /// Writes how many events were refused and not yet said to be.
+    Refusals,
     /// Finishes what is queued before it and ends the thread.
     Close {
         ack: oneshot::Sender<()>,

@@ -40,14 +40,26 @@ fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
 fn parse_seed(path: &str, bytes: &[u8]) -> Result<[u8; 32], Error> {
     std::str::from_utf8(bytes)
         .ok()
-        .and_then(|text| text.trim_end().strip_prefix("v1 "))
-        .and_then(|text| hex::decode(text).ok())
-        .and_then(|seed| seed.try_into().ok())
-        .ok_or_else(|| Error::damaged(path, "it is not a key file"))
+        .and_then(|text| text.strip_suffix('\n'))
+        .and_then(|text| match text.strip_prefix("v2 ") {
+            Some(text) => {
+                let (seed, check) = text.split_once(' ')?;
+                let seed = hex::decode(seed).ok()?.try_into().ok()?;
+                (check == check_of(&seed)).then_some(seed)
+            }
+            None => hex::decode(text.strip_prefix("v1 ")?).ok()?.try_into().ok(),
+        })
+        .ok_or_else(|| Error::damaged(path, "it is not a whole key file"))
+}
+
+/// Shows that a key file is as it was written. It stands beside the key and is as secret.
+fn check_of(seed: &[u8; 32]) -> String {
+    let digest = hex::encode(crate::body::sha256(seed));
+    digest.chars().take(16).collect()
 }
 
 fn publish_seed(disk: &dyn Disk, path: &str, seed: &[u8; 32]) -> Result<(), Error> {
-    let text = format!("v1 {}\n", hex::encode(seed));
+    let text = format!("v2 {} {}\n", hex::encode(seed), check_of(seed));
     disk.publish(path, text.as_bytes())
         .map_err(|error| Error::io(path, &error))
 }

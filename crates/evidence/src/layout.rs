@@ -21,10 +21,9 @@ pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<(), Error> {
                 .filter(|name| {
                     !matches!(
                         name.as_str(),
-                        "lock" | "recorder.sock" | "address" | "lost+found"
+                        "lock" | "tmp" | "recorder.sock" | "address" | "lost+found"
                     )
                 })
-                .filter(|name| !name.starts_with("format."))
                 .collect();
             if let Some(name) = strangers.first() {
                 return Err(Error::damaged(
@@ -55,7 +54,13 @@ pub(crate) fn check(disk: &dyn Disk) -> Result<(), Error> {
     let text = String::from_utf8_lossy(&bytes);
     let version = text
         .strip_prefix(WORD)
-        .and_then(|rest| rest.trim().parse::<u32>().ok());
+        .and_then(|rest| {
+            rest.strip_prefix(' ')?
+                .strip_suffix('\n')?
+                .parse::<u32>()
+                .ok()
+        })
+        .filter(|version| text == format!("{WORD} {version}\n") && *version > 0);
     match version {
         Some(found) if found > STORE_FORMAT => Err(Error::Newer {
             what: "the data directory".into(),

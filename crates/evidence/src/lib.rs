@@ -16,6 +16,7 @@ mod compression;
 mod dedup;
 mod error;
 mod glance;
+mod inventory;
 mod keys;
 mod layout;
 mod progress;

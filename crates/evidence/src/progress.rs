@@ -1,6 +1,7 @@
 //! What the writer has made durable, as the threads behind it and the callers see it.
 
 use crate::error::Error;
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ struct Inner {
     settled: Durable,
     /// What the settler waits for.
     wanted: Durable,
+    /// Where the segments end that the writer has left and the settler has not settled.
+    ends: BTreeMap<u64, u64>,
 }
 
 /// Shared between the writer, the settler and the handle.
@@ -73,8 +76,21 @@ impl Progress {
         self.lock().checkpoint = size;
     }
 
+    /// The writer has left a segment, which ends at `offset`.
+    pub(crate) fn left(&self, segment: u64, offset: u64) {
+        self.lock().ends.insert(segment, offset);
+    }
+
+    /// Where a segment ends that the writer has left.
+    pub(crate) fn end_of(&self, segment: u64) -> Option<u64> {
+        self.lock().ends.get(&segment).copied()
+    }
+
     pub(crate) fn settled(&self, settled: Durable) {
-        self.lock().settled = settled;
+        let mut inner = self.lock();
+        inner.settled = settled;
+        inner.ends = inner.ends.split_off(&settled.segment);
+        drop(inner);
         self.changed.notify_all();
     }
 

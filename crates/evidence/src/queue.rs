@@ -120,7 +120,10 @@ impl Queue {
 /// Whether somebody waits for what becomes of it.
 const fn is_awaited(command: &Command) -> bool {
     match command {
-        Command::Event(_) | Command::Heartbeat { .. } | Command::Close { .. } => true,
+        Command::Event(_)
+        | Command::Heartbeat { .. }
+        | Command::Refusals
+        | Command::Close { .. } => true,
         Command::Body { step, .. } => matches!(step, BodyStep::Part { .. }),
         Command::Abandon { .. } => false,
     }

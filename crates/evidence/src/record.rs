@@ -120,10 +120,23 @@ impl<'a> Record<'a> {
 
 /// The plaintext of a stored chunk.
 pub(crate) fn decode_chunk(raw_len: u32, codec: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    if raw_len as usize > storage::MAX_FRAME_BYTES {
+        return None;
+    }
     let raw = match codec {
         CODEC_RAW => bytes.to_vec(),
         CODEC_ZSTD => zstd::bulk::decompress(bytes, raw_len as usize).ok()?,
         _ => return None,
     };
     (raw.len() == raw_len as usize).then_some(raw)
+}
+
+/// Whether a frame can stand behind `newest`, the batch of the frame before it and whether that ended the batch:
+/// batches are numbered without holes, through all segments.
+pub(crate) fn follows(newest: Option<(u32, bool)>, frame: &storage::Frame) -> bool {
+    match newest {
+        None => true,
+        Some((batch, true)) => frame.batch == batch.wrapping_add(1),
+        Some((batch, false)) => frame.batch == batch,
+    }
 }

@@ -115,6 +115,8 @@ impl Recorder {
             },
             LockError::Io(error) => Error::io(format!("locking {}", options.dir.display()), &error),
         })?;
+        disk.sweep()
+            .map_err(|error| Error::io("removing temporary files", &error))?;
         Self::open_on(Arc::new(disk), Some(lock), &options)
     }
 
@@ -129,7 +131,7 @@ impl Recorder {
     ) -> Result<Self, Error> {
         crate::layout::check_or_create(disk.as_ref())?;
         let secrets = Secrets::load_or_create(disk.as_ref())?;
-        let found = recover::settle_rest(disk.clone(), &secrets)?;
+        let mut found = recover::settle_rest(disk.clone(), &secrets)?;
         let salts = Salts::open(disk.clone(), found.settler.next_body())?;
         let next = found.next_segment;
         let allocator = Allocator::start(disk.clone(), next, options.segment_bytes)?;
@@ -151,6 +153,7 @@ impl Recorder {
             progress.clone(),
         );
         recover::record_start(&mut sequencer, &found, &salts, disk, options)?;
+        found.settler.begin()?;
 
         let settling = SettlerThread::new(
             found.settler,
@@ -314,6 +317,8 @@ impl Recorder {
     /// # Errors
     /// The recorder failed before or while closing.
     pub async fn close(self) -> Result<(), Error> {
+        // What was refused is told before the end.
+        self.queue(Command::Refusals, 0).await?;
         self.append(&Draft::new(
             event::Kind::RecorderStop,
             event::Source::Recorder,

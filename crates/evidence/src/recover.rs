@@ -6,19 +6,21 @@
 use crate::command::{ChunkRef, NewChunk};
 use crate::error::Error;
 use crate::keys::Secrets;
-use crate::record::CODEC_RAW;
+use crate::record::{CODEC_RAW, Record, follows};
 use crate::recorder::Options;
 use crate::salt::Commitment;
 use crate::salts::Salts;
 use crate::segments::{self, segment_path};
 use crate::sequencer::Sequencer;
 use crate::settle::Settler;
-use crate::state::OpenBody;
+use crate::state::{OpenBody, Phase, State, Then, Torn};
 use crate::store::Store;
-use crate::tiles::{read_checkpoint, read_tile};
-use event::{BodyRef, Draft, Exchange, Gap, Kind, Line, Outcome, Source, State};
+use crate::tiles::{CHECKPOINT, TileWriter, read_checkpoint, read_tile};
+use event::{BodyRef, Draft, Exchange, Gap, Kind, Line, Outcome, Source};
 use std::sync::Arc;
-use storage::{Disk, End, Frames, SEGMENT_HEADER_BYTES, check_segment};
+use storage::{Disk, End, Frame, Frames, SEGMENT_HEADER_BYTES, check_segment};
+use tlog::leaf_hash;
+use tlog::tile::TileBuilder;
 use tlog::tree::TileTree;
 
 /// What recovery found.
@@ -29,120 +31,201 @@ pub(crate) struct Found {
     pub(crate) next_batch: u32,
     /// Whether the last recorder ended without closing.
     unclean: bool,
-    /// Bytes at the end that never were acknowledged, and their SHA-256.
-    torn: Option<(usize, String)>,
+    /// Bytes at the end that never were acknowledged.
+    torn: Option<Torn>,
 }
 
-/// Settles what the write-ahead log still holds.
+/// Settles what the write-ahead log still holds. Nothing on disk is changed before all of it has been read and
+/// found to be the log that was signed.
 pub(crate) fn settle_rest(disk: Arc<dyn Disk>, secrets: &Secrets) -> Result<Found, Error> {
+    let state = State::load(disk.as_ref())?;
+    let numbers = numbers(disk.as_ref(), &state)?;
+    check_against_checkpoint(disk.as_ref(), secrets, &state, &numbers)?;
+    crate::inventory::check(disk.as_ref(), &state)?;
     let mut settler = Settler::load(disk.clone())?;
-    let settled = (settler.state().segment, settler.state().offset);
-    let numbers: Vec<u64> = segments::list(disk.as_ref())?
-        .into_iter()
-        .filter(|number| *number >= settled.0)
-        .collect();
-    let mut found_torn = None;
-    let mut newest = None;
-    let mut unclean = false;
-    let mut begun_last = true;
-    for (at, &number) in numbers.iter().enumerate() {
-        let path = segment_path(number);
-        let bytes = disk.read(&path).map_err(|error| Error::io(&path, &error))?;
-        let begun =
-            check_segment(number, &bytes).map_err(|detail| Error::damaged(&path, detail))?;
-        if !begun {
-            begun_last = false;
-            continue;
-        }
-        if !begun_last {
-            return Err(Error::damaged(
-                &path,
-                "it was begun although the segment before it was not",
-            ));
-        }
-        unclean = true;
-        let from = if number == settled.0 { settled.1 } else { 0 };
-        let base = usize::try_from(from).unwrap_or(0).max(SEGMENT_HEADER_BYTES);
-        let piece = bytes.get(base..).unwrap_or_default();
-        let mut frames = Frames::new(number, piece, base, newest);
-        for frame in frames.by_ref() {
-            settler.apply(&frame, piece)?;
-        }
-        let later_begun = begun_after(disk.as_ref(), numbers.get(at + 1..).unwrap_or_default())?;
-        match frames.end() {
-            End::Clean => {}
-            End::Torn { bytes: torn } if !later_begun => {
-                let end = frames.offset() + torn;
-                let rest = bytes.get(frames.offset()..end).unwrap_or_default();
-                found_torn = Some((torn, hex::encode(crate::body::sha256(rest))));
-            }
-            End::Torn { .. } | End::Damaged { .. } => {
-                return Err(Error::damaged(
-                    &path,
-                    format!(
-                        "broken at offset {}, behind event {}, although later records were acknowledged",
-                        frames.offset(),
-                        settler.size()
-                    ),
-                ));
-            }
-        }
-        newest = frames.newest();
-    }
-    let next_segment = numbers
-        .last()
-        .map_or(settled.0, |last| last + 1)
-        .max(settled.0);
-    settler.settle(next_segment, 0)?;
-    check_against_checkpoint(disk.as_ref(), secrets, settler.size())?;
-    let next_batch = newest.map_or(0, |(batch, _)| batch.wrapping_add(1));
+    let walked = walk(disk.as_ref(), &numbers, &mut |frame, piece| {
+        settler.apply(frame, piece)
+    })?;
+    let state = settler.state();
+    let unclean = walked.begun || (state.phase != Phase::Ended && settler.size() > 0);
+    let torn = walked.torn.or_else(|| state.torn.clone());
+    let next_segment = numbers.last().map_or(state.segment, |last| last + 1);
+    settler.settle(next_segment, Then::Recovers(torn.clone()))?;
+    let next_batch = walked.newest.map_or(0, |(batch, _)| batch.wrapping_add(1));
     Ok(Found {
         settler,
         next_segment,
         next_batch,
         unclean,
-        torn: found_torn,
+        torn,
     })
+}
+
+/// The segments that are not settled. Each is the successor of the one before it: the writer leaves no number out.
+fn numbers(disk: &dyn Disk, state: &State) -> Result<Vec<u64>, Error> {
+    let first = state.segment;
+    let numbers: Vec<u64> = segments::list(disk)?
+        .into_iter()
+        .filter(|number| *number >= first)
+        .collect();
+    for (&number, expected) in numbers.iter().zip(first..) {
+        if number != expected {
+            return Err(Error::Missing(segment_path(expected)));
+        }
+    }
+    if state.phase == Phase::Running && numbers.is_empty() {
+        return Err(Error::Missing(segment_path(first)));
+    }
+    Ok(numbers)
+}
+
+/// What the write-ahead log was found to be.
+#[derive(Debug, Default)]
+struct Walked {
+    begun: bool,
+    newest: Option<(u32, bool)>,
+    torn: Option<Torn>,
+}
+
+type Each<'a> = dyn FnMut(&Frame, &[u8]) -> Result<(), Error> + 'a;
+
+/// Hands every frame of the segments to `each`, in order, with the bytes that its payload lies in.
+fn walk(disk: &dyn Disk, numbers: &[u64], each: &mut Each<'_>) -> Result<Walked, Error> {
+    let mut walked = Walked::default();
+    let mut ended = false;
+    for (at, &number) in numbers.iter().enumerate() {
+        let path = segment_path(number);
+        let bytes = disk.read(&path).map_err(|error| Error::io(&path, &error))?;
+        if !check_segment(number, &bytes).map_err(|detail| Error::damaged(&path, detail))? {
+            ended = true;
+            continue;
+        }
+        if ended {
+            return Err(Error::damaged(
+                &path,
+                "it was begun although the segment before it was not",
+            ));
+        }
+        walked.begun = true;
+        let piece = bytes.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
+        let mut frames = Frames::new(number, piece, SEGMENT_HEADER_BYTES, walked.newest);
+        for frame in frames.by_ref() {
+            if !follows(walked.newest, &frame) {
+                return Err(Error::damaged(
+                    &path,
+                    format!(
+                        "batch {} is there, but acknowledged batches before it are not",
+                        frame.batch
+                    ),
+                ));
+            }
+            walked.newest = Some((frame.batch, frame.last));
+            each(&frame, piece)?;
+        }
+        let later = begun_after(disk, numbers.get(at + 1..).unwrap_or_default())?;
+        match frames.end() {
+            End::Clean if !later || walked.newest.is_none_or(|(_, last)| last) => {}
+            End::Torn { bytes: torn } if !later => {
+                let end = frames.offset() + torn;
+                let rest = bytes.get(frames.offset()..end).unwrap_or_default();
+                walked.torn = Some(Torn {
+                    bytes: torn as u64,
+                    sha256: hex::encode(crate::body::sha256(rest)),
+                });
+            }
+            End::Clean | End::Torn { .. } | End::Damaged { .. } => {
+                return Err(Error::damaged(
+                    &path,
+                    format!(
+                        "broken at offset {} although later records were acknowledged",
+                        frames.offset(),
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(walked)
 }
 
 fn begun_after(disk: &dyn Disk, numbers: &[u64]) -> Result<bool, Error> {
     for &number in numbers {
         let path = segment_path(number);
-        let bytes = disk.read(&path).map_err(|error| Error::io(&path, &error))?;
-        if check_segment(number, &bytes).map_err(|detail| Error::damaged(&path, detail))? {
+        let file = disk.open(&path).map_err(|error| Error::io(&path, &error))?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let n = file
+            .read_at(&mut header, 0)
+            .map_err(|error| Error::io(&path, &error))?;
+        let header = header.get(..n).unwrap_or_default();
+        if check_segment(number, header).map_err(|detail| Error::damaged(&path, detail))? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The log must extend what it last signed; otherwise events that were acknowledged are gone.
-fn check_against_checkpoint(disk: &dyn Disk, secrets: &Secrets, size: u64) -> Result<(), Error> {
+/// The log must extend what it last signed; otherwise events that were acknowledged are gone or changed.
+fn check_against_checkpoint(
+    disk: &dyn Disk,
+    secrets: &Secrets,
+    state: &State,
+    numbers: &[u64],
+) -> Result<(), Error> {
     let key = secrets.log_key();
-    let Some(checkpoint) = read_checkpoint(disk, key.verifying_key())? else {
-        return Ok(());
+    let settled = state.size;
+    let checkpoint = match read_checkpoint(disk, key.verifying_key())? {
+        Some(checkpoint) => checkpoint,
+        // A store has a checkpoint from its first start on: of the empty tree.
+        None if numbers.is_empty() && *state == State::default() => {
+            return TileWriter::resume(disk, 0)?.sign(disk, &key);
+        }
+        None => return Err(Error::Missing(CHECKPOINT.into())),
     };
-    if checkpoint.size() > size {
+    let mut failure = None;
+    let mut tile = |id| {
+        read_tile(disk, id)
+            .map_err(|error| failure = Some(error))
+            .ok()
+            .flatten()
+    };
+    let size = checkpoint.size();
+    let signed = if size <= settled {
+        Some(TileTree::new(size, &mut tile).root())
+    } else {
+        None
+    };
+    let tree = TileBuilder::resume(settled, &mut tile);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let log = |error: tlog::Error| Error::damaged("log/tile", error.to_string());
+    let mut tree = tree.map_err(log)?;
+    // All of the tail is walked, whatever is signed: damage is to be found before anything is changed.
+    walk(disk, numbers, &mut |frame, piece| {
+        let payload = piece.get(frame.payload.clone()).unwrap_or_default();
+        if tree.size() < size
+            && let Some(Record::Event { line, .. }) = Record::parse(frame.kind, payload)
+        {
+            tree.push(leaf_hash(line), |_, _| ());
+        }
+        Ok(())
+    })?;
+    let (reached, root) = match signed {
+        Some(root) => (size, root.map_err(log)?),
+        None => (tree.size(), tree.root()),
+    };
+    if reached < size {
         return Err(Error::damaged(
             "the log",
-            format!(
-                "it has {size} events, but its own checkpoint signs {}",
-                checkpoint.size()
-            ),
+            format!("it has {reached} events, but its own checkpoint signs {size}"),
         ));
     }
-    let root = TileTree::new(checkpoint.size(), |id| read_tile(disk, id).ok().flatten()).root();
-    match root {
-        Ok(root) if root == checkpoint.root() => Ok(()),
-        Ok(_) => Err(Error::damaged(
+    if root != checkpoint.root() {
+        return Err(Error::damaged(
             "the log",
-            format!(
-                "its first {} events are not those that its checkpoint signs",
-                checkpoint.size()
-            ),
-        )),
-        Err(error) => Err(Error::damaged("log/tile", error.to_string())),
+            format!("its first {size} events are not those that its checkpoint signs"),
+        ));
     }
+    Ok(())
 }
 
 /// Records the start, what was found, and the end of every call that was open.
@@ -161,15 +244,18 @@ pub(crate) fn record_start(
     start.facts = Some(facts);
     start.governance = (!options.governance.is_empty()).then(|| options.governance.clone());
     sequencer.record(&start)?;
-    if !found.unclean {
+    let state = found.settler.state();
+    if !found.unclean && state.open_calls.is_empty() {
         return Ok(());
     }
     let store = Store::open_on(disk)?;
-    let state = found.settler.state();
-    sequencer.record(&recovered(found, state.open_calls.len()))?;
-    if let Some(gap) = unrecorded(&store, found.settler.size()) {
-        sequencer.record(&gap)?;
+    if found.unclean {
+        sequencer.record(&recovered(found, state.open_calls.len()))?;
+        if let Some(gap) = unrecorded(&store, found.settler.size())? {
+            sequencer.record(&gap)?;
+        }
     }
+    // A recorder that ended in order may have left calls open too: those that did not end within its patience.
     for (&call, line) in &state.open_calls {
         let mut draft = interrupted(call, line)?;
         for (&id, body) in state
@@ -191,20 +277,27 @@ fn recovered(found: &Found, open_calls: usize) -> Draft {
     let mut facts = serde_json::Map::new();
     facts.insert("events_before".into(), found.settler.size().into());
     facts.insert("open_calls".into(), open_calls.into());
-    if let Some((bytes, digest)) = &found.torn {
-        facts.insert("discarded_bytes".into(), (*bytes).into());
-        facts.insert("discarded_sha256".into(), digest.clone().into());
+    if let Some(torn) = &found.torn {
+        facts.insert("discarded_bytes".into(), torn.bytes.into());
+        facts.insert("discarded_sha256".into(), torn.sha256.clone().into());
     }
     draft.facts = Some(facts);
     draft
 }
 
 /// What passed between the last event and this start was not recorded.
-fn unrecorded(store: &Store, size: u64) -> Option<Draft> {
-    let last = Line::parse(&store.event(size.checked_sub(1)?).ok()?).ok()?;
-    let since: jiff::Timestamp = last.time.parse().ok()?;
-    let mut clock = crate::clock::Clock::new();
-    let now: jiff::Timestamp = clock.read().1.parse().ok()?;
+fn unrecorded(store: &Store, size: u64) -> Result<Option<Draft>, Error> {
+    let Some(last) = size.checked_sub(1) else {
+        return Ok(None);
+    };
+    let damaged = |detail: String| Error::damaged(format!("event {last}"), detail);
+    let instant = |text: &str| {
+        text.parse::<jiff::Timestamp>()
+            .map_err(|error| damaged(error.to_string()))
+    };
+    let last = Line::parse(&store.event(last)?).map_err(|error| damaged(error.to_string()))?;
+    let since = instant(&last.time)?;
+    let now = instant(crate::clock::Clock::new().read().1)?;
     let mut draft = Draft::new(Kind::Gap, Source::Recorder);
     draft.gap = Some(Gap {
         of: "recorder".into(),
@@ -214,7 +307,7 @@ fn unrecorded(store: &Store, size: u64) -> Option<Draft> {
         from: Some(last.seq),
         to: Some(last.seq + 1),
     });
-    Some(draft)
+    Ok(Some(draft))
 }
 
 fn interrupted(call: u64, line: &str) -> Result<Draft, Error> {
@@ -237,7 +330,7 @@ fn interrupted(call: u64, line: &str) -> Result<Draft, Error> {
     });
     draft.causes = vec![call];
     draft.outcome = Some(Outcome {
-        state: State::Interrupted,
+        state: event::State::Interrupted,
         error: None,
         reason: Some("the recorder ended while the call was open".into()),
     });

@@ -39,7 +39,13 @@ struct Inner {
 impl Salts {
     /// `next` is the lowest number that no durable body has.
     pub(crate) fn open(disk: Arc<dyn Disk>, next: u64) -> Result<Self, Error> {
-        let tree = SaltTree::new(load_or_create(disk.as_ref(), next)?);
+        // Bodies of this seed are durable, so it was too, and a new one would only hide that it is gone.
+        let seed = if next.is_multiple_of(BODIES_PER_SEED) {
+            load_or_create(disk.as_ref(), next)?
+        } else {
+            read_seed(disk.as_ref(), next)?
+        };
+        let tree = SaltTree::new(seed);
         Ok(Self {
             disk,
             inner: Mutex::new(Inner { next, tree }),

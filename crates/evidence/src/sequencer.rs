@@ -46,7 +46,9 @@ pub(crate) struct Sequencer {
     /// Chunk numbers by the order in which an unfinished body sent them.
     unfinished: BTreeMap<u64, Vec<u64>>,
     refused_bodies: HashSet<u64>,
+    /// Events refused since there was no room, and how many of them the record tells of.
     refused_events: u64,
+    told_refused: u64,
     progress: Arc<Progress>,
     line: Vec<u8>,
     scratch: Vec<u8>,
@@ -77,6 +79,7 @@ impl Sequencer {
             unfinished: BTreeMap::new(),
             refused_bodies: HashSet::new(),
             refused_events: 0,
+            told_refused: 0,
             progress,
             line: Vec::new(),
             scratch: Vec::new(),
@@ -170,6 +173,7 @@ impl Sequencer {
     ) -> Result<(), Error> {
         self.take(Command::Body {
             id,
+            first: 0,
             chunks,
             step: BodyStep::End { len, refs },
         })
@@ -202,7 +206,10 @@ impl Sequencer {
                     drop(ack.send(Err(error.clone())));
                 }
                 Command::Close { ack } => drop(ack.send(())),
-                Command::Body { .. } | Command::Abandon { .. } | Command::Heartbeat { .. } => {}
+                Command::Body { .. }
+                | Command::Abandon { .. }
+                | Command::Heartbeat { .. }
+                | Command::Refusals => {}
             }
         }
         self.acknowledge_closing();
@@ -212,7 +219,19 @@ impl Sequencer {
     fn take(&mut self, command: Command) -> Result<(), Error> {
         match command {
             Command::Event(event) => self.take_event(event),
-            Command::Body { id, chunks, step } => {
+            Command::Body {
+                id,
+                first,
+                chunks,
+                step,
+            } => {
+                // A body of which a piece was refused, or forgotten, stays refused: its later pieces count the
+                // chunks that are not there.
+                let sent = self.unfinished.get(&id).map_or(0, Vec::len);
+                if self.refused_bodies.contains(&id) || sent != first as usize {
+                    self.refuse_body(id, step);
+                    return Ok(());
+                }
                 let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len() + 64).sum();
                 if !self.make_room(bytes + step_bytes(&step), false)? {
                     self.refuse_body(id, step);
@@ -241,6 +260,7 @@ impl Sequencer {
                 }
                 Ok(())
             }
+            Command::Refusals => self.record_refusals(),
             Command::Close { .. } => Ok(()),
         }
     }
@@ -274,10 +294,18 @@ impl Sequencer {
                 self.refused_bodies.remove(id);
             }
             event.ack.send(Err(self.wal.full())).ok();
+            // The first is told at once, from the reserve: nobody knows how this ends.
+            if self.told_refused == 0 {
+                self.record_refusals()?;
+            }
             return Ok(());
         }
         if self.refused_events > 0 && !self.wal.is_out_of_room() {
             self.record_refusals()?;
+            if self.told_refused == self.refused_events {
+                (self.refused_events, self.told_refused) = (0, 0);
+                self.progress.refused(0);
+            }
         }
         match self.write_event(event.run.as_ref(), event.flags, event.call, &event.sealed) {
             Ok(appended) => {
@@ -291,25 +319,34 @@ impl Sequencer {
         }
     }
 
-    /// A loss is a record: once there is room again, says how much was refused.
+    /// A loss is a record: says how much was refused and not yet told, if there is room for that.
     fn record_refusals(&mut self) -> Result<(), Error> {
+        let untold = self.refused_events - self.told_refused;
+        if untold == 0 {
+            return Ok(());
+        }
         let mut draft = Draft::new(Kind::Gap, Source::Recorder);
         draft.gap = Some(Gap {
             of: "recorder".into(),
             cause: "disk-full".into(),
-            count: std::mem::take(&mut self.refused_events),
+            count: untold,
             unit: "events".into(),
             ..Gap::default()
         });
-        self.write_own(&draft)
-    }
-
-    fn write_own(&mut self, draft: &Draft) -> Result<(), Error> {
-        let sealed = draft.seal()?;
-        if self.make_room(sealed.len() + 512, true)? {
-            self.write_event(None, 0, 0, &sealed)?;
+        if self.write_own(&draft)? {
+            self.told_refused = self.refused_events;
         }
         Ok(())
+    }
+
+    /// `false`: there is no room for it.
+    fn write_own(&mut self, draft: &Draft) -> Result<bool, Error> {
+        let sealed = draft.seal()?;
+        let room = self.make_room(sealed.len() + 512, true)?;
+        if room {
+            self.write_event(None, 0, 0, &sealed)?;
+        }
+        Ok(room)
     }
 
     fn write_event(

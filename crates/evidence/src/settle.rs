@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::recipe;
 use crate::record::{CLOSES, OPENS, Record, decode_chunk};
-use crate::state::{OpenBody, State};
+use crate::state::{OpenBody, Phase, State, Then};
 use crate::tiles::TileWriter;
 use crate::volume::VolumeWriter;
 use std::sync::Arc;
@@ -79,6 +79,9 @@ impl Settler {
         match record {
             Record::Event { flags, call, line } => {
                 let seq = self.tiles.size();
+                if event::position_of(line) != Some(seq) {
+                    return Err(wal(format!("event {seq} is missing or out of its place")));
+                }
                 self.tiles.push(self.disk.as_ref(), line)?;
                 if flags & OPENS != 0 {
                     let line = String::from_utf8(line.to_vec())
@@ -96,6 +99,12 @@ impl Settler {
                 codec,
                 bytes,
             } => {
+                if number != self.state.next_chunk {
+                    let missing = self.state.next_chunk;
+                    return Err(wal(format!(
+                        "chunk {missing} is missing or out of its place"
+                    )));
+                }
                 let raw = decode_chunk(raw_len, codec, bytes)
                     .ok_or_else(|| wal(format!("chunk {number} does not decode")))?;
                 self.volume.push_chunk(number, &raw)?;
@@ -144,15 +153,20 @@ impl Settler {
     }
 
     /// Makes everything applied so far durable outside the write-ahead log, which is no longer needed
-    /// before `segment` and `offset`.
-    pub(crate) fn settle(&mut self, segment: u64, offset: u64) -> Result<(), Error> {
+    /// before `segment`.
+    pub(crate) fn settle(&mut self, segment: u64, then: Then) -> Result<(), Error> {
         self.volume.flush()?;
         self.tiles.show(self.disk.as_ref())?;
         self.disk
             .sync_all()
             .map_err(|error| Error::io("syncing the store", &error))?;
         let mut next = self.state.clone();
-        (next.segment, next.offset) = (segment, offset);
+        (next.segment, next.offset) = (segment, 0);
+        (next.phase, next.torn) = match then {
+            Then::Ended => (Phase::Ended, None),
+            Then::Runs => (Phase::Running, None),
+            Then::Recovers(torn) => (Phase::Recovering, torn),
+        };
         next.size = self.tiles.size();
         (next.volume, next.volume_len) = (self.volume.number(), self.volume.len());
         if self.volume.is_full() {
@@ -170,6 +184,15 @@ impl Settler {
                     .map_err(|error| Error::io(path, &error))?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes it known that the recorder has begun: from now on its segment is missed when it is not there.
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        let mut next = self.state.clone();
+        (next.phase, next.torn) = (Phase::Running, None);
+        next.publish(self.disk.as_ref())?;
+        self.state = next;
         Ok(())
     }
 

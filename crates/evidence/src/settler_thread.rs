@@ -7,6 +7,7 @@ use crate::queue::Queue;
 use crate::recorder::{Options, spawn};
 use crate::segments::segment_path;
 use crate::settle::{LEVEL_AT_EASE, Settler};
+use crate::state::Then;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
@@ -131,8 +132,11 @@ impl SettlerThread {
         }
         while self.segment < durable.segment {
             self.settler.set_level(LEVEL_BEHIND);
-            self.settle_up_to(u64::MAX)?;
-            self.settler.settle(self.segment + 1, 0)?;
+            let end = self.progress.end_of(self.segment).ok_or_else(|| {
+                Error::Fatal(format!("where segment {} ends is not known", self.segment))
+            })?;
+            self.settle_up_to(end)?;
+            self.settler.settle(self.segment + 1, Then::Runs)?;
             (self.segment, self.offset, self.file) = (self.segment + 1, 0, None);
             let events = self.settler.size();
             self.progress.settled(Durable {
@@ -154,12 +158,12 @@ impl SettlerThread {
         }
         if close {
             // Nothing is left in the log, and the segment made ahead of need is not needed either.
-            self.settler.settle(durable.segment + 2, 0)?;
+            self.settler.settle(durable.segment + 2, Then::Ended)?;
         }
         Ok(())
     }
 
-    /// Applies the frames of the current segment up to `end`, or to its last.
+    /// Applies the frames of the current segment up to `end`.
     fn settle_up_to(&mut self, end: u64) -> Result<(), Error> {
         let path = segment_path(self.segment);
         let io = |error: std::io::Error| Error::io(&path, &error);
@@ -185,9 +189,6 @@ impl SettlerThread {
             }
             let reached = frames.offset() as u64;
             if reached == self.offset {
-                if end == u64::MAX {
-                    break;
-                }
                 return Err(Error::damaged(
                     path,
                     format!("what was written at offset {reached} reads back differently"),

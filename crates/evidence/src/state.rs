@@ -30,6 +30,44 @@ pub(crate) struct State {
     pub(crate) open_calls: BTreeMap<u64, String>,
     /// Bodies of which a part is durable and which have not ended, by id.
     pub(crate) open_bodies: BTreeMap<u64, OpenBody>,
+    #[serde(default)]
+    pub(crate) phase: Phase,
+    /// What recovery found behind the last whole batch and has not put into the log yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) torn: Option<Torn>,
+}
+
+/// What the recorder was about when it published a state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// Nothing follows: it ended in order. (A state written before there was this field says so too; what
+    /// followed it lies in the write-ahead log.)
+    #[default]
+    Ended,
+    /// It had settled what an unclean end left, and had begun nothing of its own.
+    Recovering,
+    /// It was recording: the segment that the state names exists.
+    Running,
+}
+
+/// Bytes at the end of the write-ahead log that never were acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Torn {
+    pub(crate) bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub(crate) sha256: String,
+}
+
+/// What becomes of the recorder after a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing: it has ended in order.
+    Ended,
+    /// It goes on, in a segment that exists.
+    Runs,
+    /// It goes on, and has still to say what it found.
+    Recovers(Option<Torn>),
 }
 
 /// A body of an unfinished stream.
@@ -57,6 +95,8 @@ impl Default for State {
             next_body: 0,
             open_calls: BTreeMap::new(),
             open_bodies: BTreeMap::new(),
+            phase: Phase::Ended,
+            torn: None,
         }
     }
 }
@@ -67,7 +107,14 @@ impl State {
         let bytes = match disk.read(PATH) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
+                let tiles = disk
+                    .list("log/tile")
+                    .map_err(|error| Error::io("listing log/tile", &error))?;
+                return if tiles.is_empty() {
+                    Ok(Self::default())
+                } else {
+                    Err(Error::Missing(PATH.into()))
+                };
             }
             Err(error) => return Err(Error::io("reading state", &error)),
         };

@@ -68,7 +68,7 @@ impl Store {
             disk,
             vkey,
             state: State::default(),
-            wal: WalView::at(1, 0),
+            wal: WalView::default(),
             inner: Mutex::default(),
         };
         store.rebuild()?;
@@ -106,7 +106,7 @@ impl Store {
         let mut last = Error::Missing("the write-ahead log".into());
         for _ in 0..ATTEMPTS {
             let state = State::load(self.disk.as_ref())?;
-            let mut wal = WalView::at(state.segment, state.offset);
+            let mut wal = WalView::behind(&state);
             match wal.extend(self.disk.as_ref()) {
                 Ok(()) => {
                     let again = State::load(self.disk.as_ref())?;

@@ -282,6 +282,9 @@ pub(crate) fn scan(
                 supported: VERSION,
             });
         }
+        if version != VERSION || cursor.u32() != Some(0) {
+            return Err(Error::damaged(&path, "the volume's header is not one"));
+        }
         offset = HEADER_BYTES;
     }
     while offset < len {

@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::recipe;
-use crate::record::{Record, decode_chunk};
+use crate::record::{Record, decode_chunk, follows};
 use crate::segments::{self, segment_path};
 use crate::settle::MAX_CHUNKS;
+use crate::state::{Phase, State};
 use crate::volume::BodyRecord;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,6 +39,8 @@ pub(crate) struct WalView {
     bodies: HashMap<u64, BodyRecord>,
     segment: u64,
     offset: u64,
+    /// Whether the first segment exists if this is a whole store.
+    promised: bool,
     newest: Option<(u32, bool)>,
     /// Bytes at the very end that are no whole record: a write in progress, or torn.
     pub(crate) torn_bytes: u64,
@@ -54,12 +57,20 @@ fn open<'a>(files: &'a mut Files, disk: &dyn Disk, number: u64) -> Result<&'a dy
     })
 }
 
+/// The first number that is missing between `from` and the last segment.
+fn hole(segments: &[u64], from: u64) -> Option<u64> {
+    let mut rest = segments.iter().filter(|number| **number >= from);
+    let end = rest.next_back()?;
+    (from..*end).find(|number| !segments.contains(number))
+}
+
 impl WalView {
     /// A view that begins at the settled position.
-    pub(crate) fn at(segment: u64, offset: u64) -> Self {
+    pub(crate) fn behind(state: &State) -> Self {
         Self {
-            segment,
-            offset,
+            segment: state.segment,
+            offset: state.offset,
+            promised: state.phase == Phase::Running,
             ..Self::default()
         }
     }
@@ -75,6 +86,12 @@ impl WalView {
             // Settled and removed since the position was read: there is a newer one.
             return Err(Error::Missing(segment_path(self.segment)));
         }
+        if self.promised && !segments.contains(&self.segment) {
+            return Err(Error::Missing(segment_path(self.segment)));
+        }
+        if let Some(missing) = hole(&segments, self.segment) {
+            return Err(Error::Missing(segment_path(missing)));
+        }
         while segments.contains(&self.segment) {
             let begun = self.extend_segment(disk, self.segment, false)?;
             let next = self.segment + 1;
@@ -83,6 +100,12 @@ impl WalView {
             }
             // The writer has gone over to the next segment, so this one is now complete.
             self.extend_segment(disk, self.segment, true)?;
+            if let Some((batch, false)) = self.newest {
+                return Err(Error::damaged(
+                    segment_path(self.segment),
+                    format!("the end of batch {batch} is missing although a later segment exists"),
+                ));
+            }
             (self.segment, self.offset) = (next, 0);
         }
         Ok(())
@@ -127,6 +150,13 @@ impl WalView {
                     offset,
                     len: payload.len(),
                 };
+                if !follows(self.newest, &frame) {
+                    return Err(Error::damaged(
+                        &path,
+                        format!("batches before {} are missing", frame.batch),
+                    ));
+                }
+                self.newest = Some((frame.batch, frame.last));
                 match Record::parse(frame.kind, payload) {
                     Some(Record::Event { line, .. }) => {
                         let skip = payload.len() - line.len();

@@ -8,9 +8,7 @@ use crate::progress::{Durable, Progress};
 use crate::segments::Allocator;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{
-    DiskFile, FRAME_HEADER_BYTES, FrameKind, SEGMENT_HEADER_BYTES, begin_segment, push_frame,
-};
+use storage::{DiskFile, FRAME_HEADER_BYTES, FrameKind, begin_segment, push_frame};
 
 /// A batch is closed when its frames reach this.
 pub(crate) const BATCH_BYTES: usize = 4 << 20;
@@ -42,6 +40,8 @@ pub(crate) struct WalWriter {
     segment_bytes: u64,
     /// Whether the next segment has been asked for.
     asked: bool,
+    /// The next segment, once it is there.
+    next: Option<(u64, Box<dyn DiskFile>)>,
     /// Set while no further segment can be had: why.
     no_more: Option<String>,
     batch: u32,
@@ -72,6 +72,7 @@ impl WalWriter {
             segment,
             segment_bytes,
             asked: false,
+            next: None,
             no_more: None,
             batch,
             frames,
@@ -128,13 +129,7 @@ impl WalWriter {
         events: u64,
     ) -> Result<bool, Error> {
         let need = (bytes + 4 * FRAME_HEADER_BYTES) as u64;
-        let end = self.segment.offset + self.frames.len() as u64;
-        let reserve = if self.is_out_of_room() && !closes {
-            RESERVE_BYTES
-        } else {
-            0
-        };
-        if end + need + reserve <= self.segment_bytes {
+        if self.fits(need, closes) {
             return Ok(true);
         }
         // What is in the batch belongs to this segment.
@@ -144,44 +139,70 @@ impl WalWriter {
         } else {
             ALLOCATE_PATIENCE
         };
-        if self.take_segment(patience) {
-            return Ok(need + SEGMENT_HEADER_BYTES as u64 <= self.segment_bytes);
+        self.fetch_next(patience);
+        // With the next segment in hand, the reserve of this one may be used up first.
+        if self.fits(need, closes) {
+            return Ok(true);
         }
-        Ok(closes && self.segment.offset + need <= self.segment_bytes)
+        if let Some(next) = self.next.take() {
+            self.go_over_to(next);
+            return Ok(self.fits(need, true));
+        }
+        Ok(false)
     }
 
-    /// Goes over to the next segment if it is there within `patience`.
-    fn take_segment(&mut self, patience: Duration) -> bool {
+    /// Whether so many bytes fit into the current segment. Until the next one is in hand, the end of this one is
+    /// kept for events that close calls.
+    fn fits(&self, need: u64, closes: bool) -> bool {
+        let reserve = if closes || self.next.is_some() {
+            0
+        } else {
+            RESERVE_BYTES.min(self.segment_bytes / 4)
+        };
+        let end = self.segment.offset + self.frames.len() as u64;
+        end + need + reserve <= self.segment_bytes
+    }
+
+    /// Gets the next segment into hand if that is possible within `patience`.
+    fn fetch_next(&mut self, patience: Duration) {
+        if self.next.is_some() {
+            return;
+        }
         let must_be_settled = self.segment.number.saturating_sub(BACKLOG_SEGMENTS);
         if !self.progress.wait_settled(must_be_settled, patience) {
-            self.no_more = Some("settling what was recorded is too far behind".into());
-            return false;
+            if !patience.is_zero() {
+                self.no_more = Some("settling what was recorded is too far behind".into());
+            }
+            return;
         }
         self.ask();
         match self.allocator.take(patience) {
-            Some(Ok((number, file))) => {
+            Some(Ok(next)) => {
                 self.asked = false;
                 self.no_more = None;
-                self.segment = Segment {
-                    number,
-                    file,
-                    offset: 0,
-                };
-                self.frames.extend_from_slice(&begin_segment(number));
-                true
+                self.next = Some(next);
             }
             Some(Err(error)) => {
                 self.asked = false;
                 self.no_more = Some(error.to_string());
                 self.ask();
-                false
             }
-            None => {
+            None if !patience.is_zero() => {
                 self.no_more
                     .get_or_insert_with(|| "the disk does not make room in time".into());
-                false
             }
+            None => {}
         }
+    }
+
+    fn go_over_to(&mut self, (number, file): (u64, Box<dyn DiskFile>)) {
+        self.progress.left(self.segment.number, self.segment.offset);
+        self.segment = Segment {
+            number,
+            file,
+            offset: 0,
+        };
+        self.frames.extend_from_slice(&begin_segment(number));
     }
 
     fn ask(&mut self) {
@@ -209,7 +230,7 @@ impl WalWriter {
         }
         self.batch = self.batch.wrapping_add(1);
         if self.segment.offset > self.segment_bytes / 2 {
-            self.ask();
+            self.fetch_next(Duration::ZERO);
         }
         let (segment, offset) = (self.segment.number, self.segment.offset);
         self.progress.durable(Durable {

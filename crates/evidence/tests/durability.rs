@@ -483,3 +483,225 @@ fn a_full_disk_refuses_and_says_so_and_nothing_is_lost() {
         assert!(lines[seq as usize].kind.starts_with("model."));
     }
 }
+
+/// A call that has not ended when the recorder does in good order ends at the next start.
+#[test]
+fn a_call_left_open_by_a_clean_end_is_closed_at_the_next_start() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+    let options = small(Path::new("unused"));
+    let call = runtime().block_on(async {
+        let recorder = Recorder::open_on(disk.clone(), None, &options).unwrap();
+        let call = recorder.append(&request("a")).await.unwrap().seq;
+        let mut body = recorder.body().unwrap();
+        body.attach(call, Role::Response);
+        body.write(b"half an answer").await.unwrap();
+        body.flush().await.unwrap().await.unwrap();
+        recorder.close().await.unwrap();
+        call
+    });
+    for starts in 1..=2 {
+        runtime().block_on(async {
+            let recorder = Recorder::open_on(disk.clone(), None, &options).unwrap();
+            recorder.close().await.unwrap();
+        });
+        let store = Store::open_on(disk.clone()).unwrap();
+        let lines = lines(&store);
+        let ends: Vec<&Line> = lines
+            .iter()
+            .filter(|line| line.exchange.as_ref().and_then(|exchange| exchange.call) == Some(call))
+            .collect();
+        assert_eq!(ends.len(), 1, "after {starts} starts");
+        assert_eq!(ends[0].outcome.as_ref().unwrap().state, State::Interrupted);
+        assert_eq!(store.body(&ends[0].bodies[0]).unwrap(), b"half an answer");
+        assert!(!lines.iter().any(|line| line.kind == "recorder.recovered"));
+    }
+}
+
+/// A power cut, and then a fault or a second power cut at every step of the recovery.
+#[test]
+fn a_recovery_that_is_cut_short_at_any_step_is_made_up_for() {
+    let options = small(Path::new("unused"));
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (acknowledged, call) = runtime().block_on(async {
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        let (acknowledged, _) = append_until_failure(&recorder, 30).await;
+        let call = recorder.append(&request("open")).await.unwrap().seq;
+        std::mem::forget(recorder);
+        (acknowledged, call)
+    });
+    let mut struck = 0;
+    for step in 0..200 {
+        for fault in [Fault::NotPersisted, Fault::Persisted] {
+            let cut = disk.power_cut(|_, durable, _| durable.to_vec());
+            cut.arm(step, "any", ErrorKind::Other, fault);
+            let opened = runtime()
+                .block_on(async { Recorder::open_on(Arc::new(cut.clone()), None, &options) });
+            if cut.is_armed() {
+                continue;
+            }
+            struck += 1;
+            drop(opened);
+            let again = cut.power_cut(|_, durable, _| durable.to_vec());
+            check_recovered(again.clone(), &acknowledged);
+            let lines = lines(&Store::open_on(Arc::new(again)).unwrap());
+            let recovered = lines.iter().any(|line| line.kind == "recorder.recovered");
+            assert!(
+                recovered,
+                "step {step}, {fault:?}: the unclean end is not told"
+            );
+            assert!(lines.iter().any(|line| {
+                line.outcome
+                    .as_ref()
+                    .is_some_and(|outcome| outcome.state == State::Interrupted)
+                    && line.causes.contains(&call)
+            }));
+        }
+    }
+    assert!(struck > 20, "only {struck} steps");
+}
+
+/// What must be there and is not is missed, by the recorder and by a verifier; nothing is changed meanwhile.
+#[test]
+fn a_recorder_does_not_go_on_without_what_was_there() {
+    let options = small(Path::new("unused"));
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    runtime().block_on(async {
+        let recorder = Recorder::open_on(shared.clone(), None, &options).unwrap();
+        append_until_failure(&recorder, 400).await;
+        recorder.close().await.unwrap();
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        append_until_failure(&recorder, 10).await;
+        std::mem::forget(recorder);
+    });
+    let wal = disk.list("wal").unwrap();
+    for gone in [
+        "state",
+        "log/checkpoint",
+        "log/vkey",
+        "log/tile/0/000",
+        "log/tile/entries/000.zst",
+        "vault/0000000001.vol",
+        "vault/salts/00000000.seed",
+        "keys/log.key",
+        "keys/secret.key",
+        &format!("wal/{}", wal[0]),
+    ] {
+        let cut = disk.power_cut(|_, durable, _| durable.to_vec());
+        assert!(cut.read(gone).is_ok(), "{gone} is not there to be removed");
+        cut.remove(gone).unwrap();
+        let before = cut.operations();
+        let opened =
+            runtime().block_on(async { Recorder::open_on(Arc::new(cut.clone()), None, &options) });
+        assert!(
+            matches!(&opened, Err(Error::Missing(what)) if what.contains(gone)),
+            "{gone}: {opened:?}"
+        );
+        assert_eq!(cut.operations(), before, "{gone}: something was written");
+    }
+}
+
+/// A hole between segments, and batches that are gone from the end of a segment that others follow.
+#[test]
+fn a_hole_in_the_write_ahead_log_is_found_before_anything_is_changed() {
+    let options = Options {
+        checkpoint: std::time::Duration::from_secs(3600),
+        ..small(Path::new("unused"))
+    };
+    let disk = SimDisk::new();
+    // The settler cannot keep up with a disk that refuses to sync all of it: segments stay.
+    disk.arm(1_000_000, "sync_all", ErrorKind::Other, Fault::NotPersisted);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let kept = runtime().block_on(async {
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        append_until_failure(&recorder, 100).await;
+        let kept = disk.power_cut(|_, durable, _| durable.to_vec());
+        append_until_failure(&recorder, 100).await;
+        recorder.close().await.unwrap();
+        kept
+    });
+    let first = kept.list("wal").unwrap().remove(0);
+    // The last batches of the only segment are gone, and a later segment is there.
+    let later = "wal/0000000000000002.wal";
+    let source = kept.read(&format!("wal/{first}")).unwrap();
+    let cut = kept.power_cut(|_, durable, _| durable.to_vec());
+    let mut next = storage::begin_segment(2).to_vec();
+    assert!(storage::push_frame(
+        &mut next,
+        2,
+        0,
+        5_000,
+        storage::FrameKind(7),
+        true,
+        &[b"x"]
+    ));
+    next.resize(source.len(), 0);
+    cut.write(later, &next).unwrap();
+    let before = cut.operations();
+    let opened = Recorder::open_on(Arc::new(cut.clone()), None, &options);
+    assert!(matches!(opened, Err(Error::Damaged { .. })), "{opened:?}");
+    assert_eq!(cut.operations(), before);
+    // The segment between the settled part and a later one is gone.
+    cut.remove(&format!("wal/{first}")).unwrap();
+    let opened = Recorder::open_on(Arc::new(cut), None, &options);
+    assert!(matches!(opened, Err(Error::Missing(_))), "{opened:?}");
+}
+
+/// Many sources on several workers: whoever finds the writer idle writes for all.
+#[test]
+fn sources_that_write_for_each_other_keep_one_order() {
+    const SOURCES: u64 = 24;
+    const CALLS: u64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut acknowledged = runtime.block_on(async {
+        let recorder = Recorder::open(small(dir.path())).unwrap();
+        let sources: Vec<_> = (0..SOURCES)
+            .map(|source| {
+                let recorder = recorder.clone();
+                tokio::spawn(async move {
+                    let mut seqs = Vec::new();
+                    for index in 0..CALLS {
+                        let mut draft = request(&format!("run-{source}"));
+                        let bytes = text(source * CALLS + index, 700);
+                        draft.bodies.push(
+                            recorder
+                                .put(Role::Request, None, None, &bytes)
+                                .await
+                                .unwrap(),
+                        );
+                        let call = recorder.append(&draft).await.unwrap();
+                        assert_eq!(call.n, 2 * index);
+                        let end = response(&format!("run-{source}"), call.seq);
+                        // One way to wait and the other.
+                        let end = if index % 2 == 0 {
+                            recorder.append(&end).await.unwrap()
+                        } else {
+                            recorder.submit(&end).await.unwrap().await.unwrap()
+                        };
+                        assert_eq!(end.n, 2 * index + 1);
+                        seqs.extend([call.seq, end.seq]);
+                    }
+                    seqs
+                })
+            })
+            .collect();
+        let mut seqs = Vec::new();
+        for source in sources {
+            seqs.extend(source.await.unwrap());
+        }
+        recorder.close().await.unwrap();
+        seqs
+    });
+    acknowledged.sort_unstable();
+    acknowledged.dedup();
+    assert_eq!(acknowledged.len() as u64, SOURCES * CALLS * 2);
+    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+    assert_eq!(report.events, 2 + SOURCES * CALLS * 2);
+}

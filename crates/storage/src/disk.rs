@@ -19,7 +19,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Replaces a file atomically and durably.
     fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens an existing file.
+    /// Opens an existing file for reading.
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// Creates a file of `len` zero bytes (replacing any), with its blocks written and durable, so

@@ -1,22 +1,32 @@
 //! A directory of the local file system.
 //!
 //! The happy path of [`Disk::publish`]: open temp, write, fsync, close, rename, open dir, fsync dir.
+//! Temporary files lie together in `tmp/`, which [`LocalDisk::sweep`] empties: a name of a process that was killed
+//! may come again. A directory that is created is made durable in its parent before anything in it counts.
 //! What remains: a file system that lies about `fsync` is not defended against here; anchors outside
 //! the machine are what shows it.
 
 use crate::{Disk, DiskFile};
 use fs_err as fs;
+use std::collections::HashSet;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Files under one directory.
 #[derive(Debug)]
 pub struct LocalDisk {
     root: PathBuf,
     temp: AtomicU64,
+    /// Held open, because a system reports a failed write-back once, to whoever had the file system open then.
+    held: Option<std::fs::File>,
+    /// Directories whose names are durable.
+    durable: Mutex<HashSet<PathBuf>>,
 }
+
+const TEMP: &str = "tmp";
 
 /// Zeros are written in pieces of this size when a file is allocated.
 const ALLOCATE_PIECE: usize = 1 << 20;
@@ -27,13 +37,30 @@ impl LocalDisk {
     /// # Errors
     /// The directory cannot be created.
     pub fn create(root: impl Into<PathBuf>) -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
         let root = root.into();
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&root)?;
-        Ok(Self::at(root))
+        if let Some(parent) = root.canonicalize()?.parent() {
+            sync_dir(parent)?;
+        }
+        let held = Some(fs::File::open(&root)?.into_parts().0);
+        Ok(Self {
+            held,
+            ..Self::at(root)
+        })
+    }
+
+    /// Removes what an earlier process left behind half written. Only whoever holds the directory's lock may.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sweep(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.root.join(TEMP)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// Refers to an existing directory, for reading; nothing is created.
@@ -42,6 +69,8 @@ impl LocalDisk {
         Self {
             root: root.into(),
             temp: AtomicU64::new(0),
+            held: None,
+            durable: Mutex::default(),
         }
     }
 
@@ -57,17 +86,38 @@ impl LocalDisk {
 
     fn create_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
-            Some(parent) => fs::create_dir_all(parent),
+            Some(parent) => std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent),
             None => Ok(()),
         }
     }
 
-    /// Writes a temporary file beside `target` and renames it over `target`.
+    /// Makes the names on the way from the root to `path` durable, and the last of them again and again: it is
+    /// new each time.
+    fn sync_names(&self, path: &Path) -> io::Result<()> {
+        let mut synced = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let dirs: Vec<&Path> = path
+            .ancestors()
+            .skip(1)
+            .take_while(|dir| dir.starts_with(&self.root) && *dir != self.root)
+            .filter(|dir| !synced.contains(*dir))
+            .collect();
+        for dir in dirs.into_iter().rev() {
+            dir.parent().map_or(Ok(()), sync_dir)?;
+            synced.insert(dir.to_path_buf());
+        }
+        drop(synced);
+        path.parent().map_or(Ok(()), sync_dir)
+    }
+
+    /// Writes a temporary file and renames it over `target`.
     fn replace(&self, target: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
         use std::io::Write as _;
         // Private by default: everything in a store belongs to the recorder's user alone.
-        let temp = target.with_extension(format!(
-            "tmp{}-{}",
+        let temp = self.root.join(TEMP).join(format!(
+            "{}-{}",
             std::process::id(),
             self.temp.fetch_add(1, Ordering::Relaxed)
         ));
@@ -80,7 +130,7 @@ impl LocalDisk {
         };
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create_parent(target)?;
+                self.create_parent(&temp)?;
                 open()?
             }
             other => other?,
@@ -89,14 +139,20 @@ impl LocalDisk {
             .write_all(bytes)
             .and_then(|()| if durable { file.sync_all() } else { Ok(()) });
         drop(file);
-        let renamed = written.and_then(|()| fs::rename(&temp, target));
+        let renamed = written.and_then(|()| match fs::rename(&temp, target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_parent(target)?;
+                fs::rename(&temp, target)
+            }
+            other => other,
+        });
         if renamed.is_err() {
             // The temporary file is ours alone; a failure to remove it leaves litter, not harm.
             std::fs::remove_file(&temp).ok();
         }
         renamed?;
-        if durable && let Some(parent) = target.parent() {
-            sync_dir(parent)?;
+        if durable {
+            self.sync_names(target)?;
         }
         Ok(())
     }
@@ -120,23 +176,7 @@ impl Disk for LocalDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        let path = self.path(path);
-        // A reader of a copied store may lack the right to write.
-        let file = match std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-        {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
-                fs::File::open(&path)?.into_parts().0
-            }
-            other => other?,
-        };
+        let (file, _) = fs::File::open(self.path(path))?.into_parts();
         Ok(Box::new(LocalFile { file }))
     }
 
@@ -163,7 +203,7 @@ impl Disk for LocalDisk {
                 offset += piece as u64;
             }
             file.sync_all()?;
-            target.parent().map_or(Ok(()), sync_dir)
+            self.sync_names(&target)
         })();
         if let Err(error) = allocated {
             std::fs::remove_file(&target).ok();
@@ -214,8 +254,10 @@ impl Disk for LocalDisk {
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        let root = std::fs::File::open(&self.root)?;
-        rustix::fs::syncfs(&root)?;
+        match &self.held {
+            Some(held) => rustix::fs::syncfs(held)?,
+            None => rustix::fs::syncfs(std::fs::File::open(&self.root)?)?,
+        }
         Ok(())
     }
 }
