@@ -8,6 +8,7 @@
 //!
 //! Never ships; never reads the record.
 
+pub mod authority;
 mod ledger;
 pub mod mcp;
 pub mod model;
