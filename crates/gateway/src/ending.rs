@@ -1,5 +1,6 @@
 //! How relaying an answer ended, and which terminal state that is.
 
+use crate::refusal::Cause;
 use crate::relay::Verdict;
 use event::{Outcome, State};
 use std::io::ErrorKind;
@@ -62,11 +63,7 @@ impl End {
                 named("shutdown"),
                 Some("the recorder stopped"),
             ),
-            Self::Unrecorded => new(
-                State::StreamError,
-                named("not_recorded"),
-                Some("the recorder had no room for the answer"),
-            ),
+            Self::Unrecorded => not_recorded(),
             Self::Broken(what) if received == 0 => {
                 new(State::UpstreamError, named(what), Some("no body arrived"))
             }
@@ -90,6 +87,24 @@ impl End {
             ),
             Self::Whole => new(State::Completed, None, None),
         }
+    }
+}
+
+/// An answer that found no room in the record, so that it is not handed on.
+pub(crate) fn not_recorded() -> Outcome {
+    Outcome {
+        state: State::StreamError,
+        error: Some(Cause::NotRecorded.as_str().to_owned()),
+        reason: Some("the recorder had no room for the answer".to_owned()),
+    }
+}
+
+/// A call that found no room in the record, or not all of it, so that it was not forwarded.
+pub(crate) fn unforwarded() -> Outcome {
+    Outcome {
+        state: State::Denied,
+        error: Some(Cause::NotRecorded.as_str().to_owned()),
+        reason: None,
     }
 }
 

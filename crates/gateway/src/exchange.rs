@@ -1,24 +1,24 @@
 //! One call in the record: its request event, which opens it, and its terminal event, which closes it.
 //!
-//! Promises that a call that was opened is closed, as long as the recorder lives: where there is no room, the closing
-//! waits for room. What is not closed when the recorder dies is closed by its next start.
+//! How the terminal event gets into the record whatever happens is `owed`'s.
 
 use crate::config::Target;
 use crate::context::Context;
+use crate::ending::unforwarded;
+use crate::owed::{Queued, submit};
 use crate::redact::{self, cut};
 use crate::refusal::Schema;
 use crate::route::Place;
-use bytes::Bytes;
 use event::{
     Agent, Credential, Draft, Exchange, Gap, Http, Ids, Kind, Outcome, Role, Source, Timing,
 };
-use evidence::{Error, Pending};
+use evidence::Error;
 use http::HeaderMap;
 use http::request::Parts;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Longest ids and names from headers in an event, in bytes.
 const ID_BYTES: usize = 200;
@@ -233,47 +233,6 @@ impl Clock {
     }
 }
 
-/// Something to be recorded along with a call: an event, and the body it refers to.
-#[derive(Debug)]
-pub(crate) struct Noted {
-    /// The event.
-    pub(crate) draft: Draft,
-    /// Role, media type and bytes of its body.
-    pub(crate) body: Option<(Role, Option<String>, Bytes)>,
-}
-
-impl Noted {
-    /// An event without a body.
-    pub(crate) const fn event(draft: Draft) -> Self {
-        Self { draft, body: None }
-    }
-
-    /// Queues body and event, in this order; what is queued later and acknowledged covers them.
-    pub(crate) async fn submit(mut self, ctx: &Context) -> Result<(), Error> {
-        if let Some((role, media, bytes)) = self.body.take() {
-            self.draft
-                .bodies
-                .push(ctx.recorder.put(role, media, None, &bytes).await?);
-        }
-        submit(ctx, &mut self.draft).await
-    }
-}
-
-/// Queues an event. The order is fixed when this returns; durable it is with whatever is acknowledged after it.
-pub(crate) async fn submit(ctx: &Context, draft: &mut Draft) -> Result<(), Error> {
-    queue(ctx, draft).await.map(|_covered_by_what_follows| ())
-}
-
-/// Queues an event, shortened where it is over the limit of a line. What is returned resolves when it is durable.
-pub(crate) async fn queue(ctx: &Context, draft: &mut Draft) -> Result<Pending, Error> {
-    loop {
-        match ctx.recorder.submit(draft).await {
-            Err(Error::Event(_)) if shorten(draft) => {}
-            queued => return queued,
-        }
-    }
-}
-
 /// An open call.
 pub(crate) struct Call {
     pub(crate) ctx: Arc<Context>,
@@ -312,8 +271,9 @@ impl Call {
             head,
             form,
         } = opening;
-        for mut draft in ahead {
-            submit(ctx, &mut draft).await?;
+        let mut before = Vec::with_capacity(ahead.len());
+        for draft in ahead {
+            before.push(Queued::event(ctx, draft).await);
         }
         draft.bodies.push(
             ctx.recorder
@@ -330,21 +290,32 @@ impl Call {
         if let Some(trailers) = trailers {
             draft.bodies.push(put_trailers(ctx, trailers).await?);
         }
-        let seq = loop {
-            match ctx.recorder.append(&draft).await {
-                Ok(appended) => break appended.seq,
-                Err(Error::Event(_)) if shorten(&mut draft) => {}
-                Err(error) => return Err(error),
-            }
-        };
+        let seq = submit(ctx, &mut draft).await?.await?.seq;
         clock.durable = Some(Instant::now());
-        ctx.figures.calls.fetch_add(1, Relaxed);
-        Ok(Self {
+        let call = Self {
             ctx: ctx.clone(),
             seq,
             request: draft,
             clock,
-        })
+        };
+        for mut queued in before {
+            if let Err(error) = queued.durable().await {
+                call.give_up();
+                return Err(error);
+            }
+        }
+        ctx.figures.calls.fetch_add(1, Relaxed);
+        Ok(call)
+    }
+
+    /// Ends a call that is not forwarded after all, because something that belongs to it is not recorded. Whoever asked
+    /// need not wait for it.
+    pub(crate) fn give_up(self) {
+        tokio::spawn(async move {
+            let closing = self.close(self.closing(), unforwarded()).await;
+            // A failure is counted and logged where it happens; recovery closes the call then.
+            closing.settled(&self.ctx).await.ok();
+        });
     }
 
     /// The terminal event so far: who and what are the request's.
@@ -374,46 +345,11 @@ impl Call {
         draft
     }
 
-    /// Closes the call. When this returns `Ok`, the terminal event is durable. An event without bodies waits while the
-    /// disk is full.
-    ///
-    /// # Errors
-    /// [`Error::Full`]: a body of the event is lost; see [`Self::close_without_bodies`].
-    pub(crate) async fn close(&self, draft: &mut Draft, outcome: Outcome) -> Result<(), Error> {
-        const PAUSE: Duration = Duration::from_millis(200);
+    /// Queues the call's terminal event.
+    pub(crate) async fn close(&self, mut draft: Draft, outcome: Outcome) -> Queued {
         draft.outcome = Some(outcome);
         draft.timing = Some(self.clock.timing(Instant::now()));
-        loop {
-            match self.ctx.recorder.append(draft).await {
-                Ok(_) => return Ok(()),
-                Err(Error::Event(_)) if shorten(draft) => {}
-                Err(Error::Full(_)) if draft.bodies.is_empty() => tokio::time::sleep(PAUSE).await,
-                Err(error @ Error::Full(_)) => return Err(error),
-                Err(error) => {
-                    self.ctx.figures.unrecorded.fetch_add(1, Relaxed);
-                    tracing::error!(call = self.seq, %error, "a call's end could not be recorded");
-                    return Err(error);
-                }
-            }
-        }
-    }
-
-    /// Closes a call whose answer found no room in the record: the terminal event says so, and of how many bytes, `lost`.
-    pub(crate) async fn close_without_bodies(
-        &self,
-        draft: &mut Draft,
-        outcome: Outcome,
-        lost: u64,
-    ) -> Result<(), Error> {
-        draft.bodies.clear();
-        draft.gap = (lost > 0).then(|| Gap {
-            of: "response".to_owned(),
-            cause: "not-recorded".to_owned(),
-            count: lost,
-            unit: "bytes".to_owned(),
-            ..Gap::default()
-        });
-        self.close(draft, outcome).await
+        Queued::event(&self.ctx, draft).await
     }
 
     /// A gap event that belongs to this call.
@@ -435,77 +371,4 @@ pub(crate) async fn put_trailers(
     let mut lines = Vec::new();
     redact::headers(trailers, &ctx.secret_names, &ctx.recorder, &mut lines);
     ctx.recorder.put(Role::Trailers, None, None, &lines).await
-}
-
-/// Makes an event that is over the limit of a line shorter: what hostile input can stretch goes, step by step. What goes
-/// is in the bodies. Returns whether anything was left to cut.
-fn shorten(draft: &mut Draft) -> bool {
-    let lists = draft.tool_calls.len() + draft.tool_results.len();
-    if lists > 0 {
-        let kept = lists / 4;
-        let left_out =
-            lists - draft.tool_calls.len().min(kept) - draft.tool_results.len().min(kept);
-        draft.tool_calls.truncate(kept);
-        draft.tool_results.truncate(kept);
-        if let Some(gen_ai) = &mut draft.gen_ai {
-            *gen_ai.unknown.get_or_insert(0) += left_out as u64;
-        }
-        return true;
-    }
-    if let Some(gen_ai) = &mut draft.gen_ai
-        && (!gen_ai.finish_reasons.is_empty() || gen_ai.response_id.is_some())
-    {
-        gen_ai.finish_reasons.clear();
-        gen_ai.response_id = None;
-        gen_ai.response_model = None;
-        return true;
-    }
-    if let Some(ids) = draft.ids.take() {
-        return ids != Ids::default();
-    }
-    let path = draft.http.as_mut().and_then(|http| http.path.as_mut());
-    if let Some(path) = path.filter(|path| path.len() > 256) {
-        path.truncate(cut(path, 256).len());
-        return true;
-    }
-    draft.gen_ai.take().is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use event::{GenAi, ToolRef};
-
-    #[test]
-    fn hostile_names_never_keep_a_call_out_of_the_record() {
-        let hostile = || "\u{1}".repeat(256);
-        let tool = || ToolRef {
-            name: Some(hostile()),
-            id: Some(hostile()),
-            ..ToolRef::default()
-        };
-        let mut draft = Draft::new(Kind::ModelResponse, Source::Gateway);
-        draft.tool_calls = (0..32).map(|_| tool()).collect();
-        draft.tool_results = (0..32).map(|_| tool()).collect();
-        draft.gen_ai = Some(GenAi {
-            finish_reasons: (0..64).map(|_| hostile()).collect(),
-            request_model: Some(hostile()),
-            response_model: Some(hostile()),
-            response_id: Some(hostile()),
-            ..GenAi::default()
-        });
-        draft.http = Some(Http {
-            path: Some("\"".repeat(PATH_BYTES)),
-            ..Http::default()
-        });
-        draft.ids = Some(Ids {
-            traceparent: Some("\"".repeat(ID_BYTES)),
-            previous_response_id: Some(hostile()),
-            ..Ids::default()
-        });
-        while draft.seal().is_err() {
-            assert!(shorten(&mut draft));
-        }
-        assert!(draft.gen_ai.unwrap().unknown.unwrap() > 0);
-    }
 }

@@ -3,7 +3,8 @@
 //! Looks at copies. Whatever a reader cannot understand is counted and becomes a gap event; the raw bytes are the record.
 
 use crate::context::Context;
-use crate::exchange::{Call, Form, Noted, text};
+use crate::exchange::{Call, Form, text};
+use crate::owed::Noted;
 use crate::relay::{Observer, Verdict};
 use crate::request::Received;
 use crate::runs::{Continuity, Ids, Request, Turn};

@@ -279,8 +279,8 @@ pub(crate) async fn not_taken(
         ),
         reason: None,
     };
-    let mut draft = call.closing();
-    if let Err(error) = call.close(&mut draft, outcome).await {
+    let closing = call.close(call.closing(), outcome).await;
+    if let Err(error) = closing.settled(ctx).await {
         return relay::not_recorded(schema, reply, &error);
     }
     // An agent that has gone away needs no answer.

@@ -10,10 +10,11 @@
 
 use crate::body::{Gone, Outlet, RelayBody, Reply};
 use crate::ending::{End, Passed, broken};
-use crate::exchange::{self, Call, Form, Noted, put_trailers};
+use crate::exchange::{self, Call, Form, put_trailers};
 use crate::forward::{self, strip_answer};
 use crate::memory::{Reservation, recorded};
-use crate::relay::{Carried, Disconnect, Observer, Pace, Verdict};
+use crate::owed::{self, Noted, Queued};
+use crate::relay::{Carried, Disconnect, Observer, Pace};
 use crate::rule::Rule;
 use bytes::Bytes;
 use event::{BodyRef, Draft, Gap, Role};
@@ -53,10 +54,14 @@ enum Step {
     Stopped,
 }
 
-/// A durable write under way: what it covers when it is done.
+/// Events beside an answer that may be queued and not yet known to be durable.
+const BESIDE: usize = 256;
+
+/// A durable write under way: up to which byte, and how many events beside the answer lie before it.
 struct Flush {
     pending: Pending,
     upto: u64,
+    beside: usize,
 }
 
 /// One answer on its way.
@@ -74,6 +79,10 @@ pub(crate) struct Pump {
     /// Since when the upstream has said nothing while it was listened to.
     silent_since: tokio::time::Instant,
     noted: Vec<Noted>,
+    /// Events beside the answer, queued in order.
+    beside: VecDeque<Queued>,
+    /// Those of them that were refused, and that the record is owed.
+    owed: Vec<Queued>,
 
     /// The head for the agent, until it is released.
     head: Option<Response<()>>,
@@ -141,6 +150,8 @@ impl Pump {
             form,
             silent_since: now,
             noted: Vec::new(),
+            beside: VecDeque::new(),
+            owed: Vec::new(),
             head: Some(Response::from_parts(parts, ())),
             reply: Some(reply),
             outlet: None,
@@ -232,6 +243,7 @@ impl Pump {
             Step::Flushed(done) => {
                 done?;
                 if let Some(flush) = self.flush.take() {
+                    self.beside_is_durable(flush.beside).await?;
                     self.durable = flush.upto;
                     self.head_durable = true;
                     while self
@@ -288,9 +300,7 @@ impl Pump {
         self.call.clock.chunks += 1;
         self.call.ctx.figures.response_bytes.fetch_add(len, Relaxed);
         self.observer.chunk(&data, &mut self.noted);
-        for noted in self.noted.drain(..) {
-            noted.submit(&self.call.ctx).await?;
-        }
+        self.queue_noted().await?;
         self.record(&data).await?;
         self.received += len;
         let data = self.observer.released(data);
@@ -345,9 +355,49 @@ impl Pump {
         self.flush = pending.map(|pending| Flush {
             pending,
             upto: self.received,
+            beside: self.beside.len(),
         });
         self.silent_since = tokio::time::Instant::now();
         Ok(())
+    }
+
+    /// Queues what the observer noted.
+    async fn queue_noted(&mut self) -> Result<(), Error> {
+        for noted in std::mem::take(&mut self.noted) {
+            let queued = Queued::noted(&self.call.ctx, noted).await;
+            self.beside.push_back(queued);
+        }
+        let over = self.beside.len().saturating_sub(BESIDE);
+        if let Some(flush) = &mut self.flush {
+            flush.beside = flush.beside.saturating_sub(over);
+        }
+        self.beside_is_durable(over).await
+    }
+
+    /// Waits for the first `count` events beside the answer. A refusal is each event's own: it breaks the answer off, but
+    /// for a gap, which is made up for at the end.
+    async fn beside_is_durable(&mut self, count: usize) -> Result<(), Error> {
+        let mut refused = None;
+        for _ in 0..count {
+            let Some(mut queued) = self.beside.pop_front() else {
+                break;
+            };
+            if let Err(error) = queued.durable().await {
+                if !queued.is_gap() {
+                    refused.get_or_insert(error);
+                }
+                self.owed.extend(Some(queued).filter(Queued::is_owed));
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Waits for what was queued beside the answer, but for gaps: these are seen to when the call is closed.
+    async fn settle_beside(&mut self) -> Result<(), Error> {
+        let last = self.beside.iter().rposition(|queued| !queued.is_gap());
+        let settled = self.beside_is_durable(last.map_or(0, |at| at + 1)).await;
+        self.owed.extend(self.beside.drain(..));
+        settled
     }
 
     /// Records the head once. With `flush`, what resolves when it is durable.
@@ -431,56 +481,39 @@ impl Pump {
             self.call.clock.released = Some(Instant::now());
         }
         let outcome = end.outcome(passed, verdict);
+        let noted = self.queue_noted().await;
+        let recorded = self.record_rest(&mut draft).await;
+        let beside = self.settle_beside().await;
+        if end == End::Unrecorded || noted.and(recorded).and(beside).is_err() {
+            owed::give_up_bodies(&mut draft, self.received);
+            drop((self.reply.take(), self.outlet.take()));
+        }
+        let ctx = self.call.ctx.clone();
+        let outcome = draft.outcome.take().unwrap_or(outcome);
         let carried = Carried {
             seq: self.call.seq,
             state: outcome.state,
         };
-        let closed = match self.record_rest(&mut draft).await {
-            Ok(()) if end != End::Unrecorded => self.call.close(&mut draft, outcome).await,
-            Ok(()) => Err(Error::Full(String::new())),
-            Err(error) => Err(error),
-        };
-        match closed {
-            Ok(()) => {}
-            Err(Error::Full(_)) => return self.conclude_unrecorded(draft).await,
-            Err(_) => return carried,
+        let mut closing = self.call.close(draft, outcome).await;
+        if closing.durable().await.is_err() {
+            // The agent learns at once that there is no more; the terminal event may have to wait for room.
+            drop((self.reply.take(), self.outlet.take()));
         }
         tokio::select! {
             () = deliver(self.reply, self.outlet, self.head, self.held, self.trailers, self.declared, whole) => {}
             () = self.stopping.now() => {}
         }
-        carried
-    }
-
-    /// Closes a call whose answer cannot be recorded. The agent learns at once that there is no more; the terminal event
-    /// may have to wait for room.
-    async fn conclude_unrecorded(self, mut draft: Draft) -> Carried {
-        drop((self.reply, self.outlet));
-        let passed = Passed {
-            status: self.status,
-            received: self.received,
-            released: self.released,
-        };
-        let outcome = End::Unrecorded.outcome(passed, Verdict::default());
-        let carried = Carried {
-            seq: self.call.seq,
-            state: outcome.state,
-        };
         // A failure is counted and logged where it happens; recovery closes the call then.
-        self.call
-            .close_without_bodies(&mut draft, outcome, self.received)
+        owed::settle_queued(&ctx, self.owed.into_iter().chain([closing]))
             .await
             .ok();
         carried
     }
 
-    /// Records what is not yet: head, body, trailers, gaps.
+    /// Records what is not yet: head, body, trailers, what was cut off.
     async fn record_rest(&mut self, draft: &mut Draft) -> Result<(), Error> {
         self.record_head(false).await?;
         draft.bodies.extend(self.head_ref.take());
-        for noted in self.noted.drain(..) {
-            noted.submit(&self.call.ctx).await?;
-        }
         let ctx = self.call.ctx.clone();
         let left_out = self.received.saturating_sub(ctx.limits.response_body);
         if let Some(writer) = self.writer.take() {
@@ -493,7 +526,7 @@ impl Pump {
             draft.bodies.push(put_trailers(&ctx, trailers).await?);
         }
         if left_out > 0 {
-            let mut gap = self.call.gap(Gap {
+            let gap = self.call.gap(Gap {
                 of: "response".to_owned(),
                 cause: "truncated".to_owned(),
                 count: left_out,
@@ -501,7 +534,7 @@ impl Pump {
                 from: Some(self.received - left_out),
                 to: Some(self.received.saturating_sub(1)),
             });
-            exchange::submit(&ctx, &mut gap).await?;
+            self.beside.push_back(Queued::event(&ctx, gap).await);
         }
         Ok(())
     }

@@ -5,8 +5,9 @@
 use crate::body::Reply;
 use crate::config::Target;
 use crate::context::Context;
-use crate::exchange::{Call, Clock, Noted, Opening};
+use crate::exchange::{Call, Clock, Opening};
 use crate::forward::{self, HeldBody};
+use crate::owed::{Noted, Queued, settle, settle_queued};
 use crate::pump::Pump;
 use crate::refusal::{Cause, Schema};
 use crate::request::Received;
@@ -42,6 +43,10 @@ pub(crate) trait Observer: Send {
         draft: &mut Draft,
         out: &mut Vec<Noted>,
     ) -> Verdict;
+
+    /// The exchange could not be recorded and is not forwarded: what was opened along with it ends. For [`Self::finish`] it
+    /// is then too early.
+    fn unforwarded(&mut self, _: &mut Vec<Noted>) {}
 }
 
 /// What an observer makes of an answer.
@@ -134,6 +139,9 @@ pub(crate) async fn carry(
         Ok(call) => call,
         Err(error) => {
             not_recorded(schema, reply, &error);
+            let mut noted = Vec::new();
+            observer.unforwarded(&mut noted);
+            settle(ctx, noted).await;
             return None;
         }
     };
@@ -268,16 +276,18 @@ pub(crate) async fn unanswered(
         seq: call.seq,
         state: outcome.state,
     };
+    let mut beside = Vec::new();
     for noted in noted {
-        if let Err(error) = noted.submit(&call.ctx).await {
-            tracing::warn!(call = call.seq, %error, "an event beside a call could not be recorded");
-        }
+        beside.push(Queued::noted(&call.ctx, noted).await);
     }
-    let closed = call.close(&mut draft, outcome).await;
+    let closing = call.close(draft, outcome).await;
+    let closed = closing.settled(&call.ctx).await;
     if let (Ok(()), Some(reply)) = (closed, reply) {
         // An agent that has gone away needs no answer.
         reply.whole(why.refusal(schema)).ok();
     }
+    // A failure is counted and logged where it happens; recovery closes the calls then.
+    settle_queued(&call.ctx, beside).await.ok();
     carried
 }
 

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::exchange::{Call, Clock, Facts, Opening, answer_head, schema};
 use crate::forward::{self, HeldBody, strip_answer};
 use crate::model::{Asked, moment};
+use crate::owed::{Queued, give_up_bodies, settle_queued};
 use crate::pump::Pump;
 use crate::relay::{self, Disconnect, Observer as _, Pace, Unanswered};
 use crate::request::{self, Received};
@@ -221,17 +222,20 @@ async fn switched(
                 Err(ended) => ended,
             }
         }
-        Err(_) => Ended::Unrecorded,
+        Err(_) => {
+            give_up_bodies(&mut draft, head.len() as u64);
+            Ended::Unrecorded
+        }
     };
     let mut noted = Vec::new();
     observer.finish(&call, true, &mut draft, &mut noted);
-    let closed = call.close(&mut draft, outcome(ended)).await;
-    if matches!(closed, Err(evidence::Error::Full(_))) {
-        // A failure is counted and logged where it happens; recovery closes the call then.
-        call.close_without_bodies(&mut draft, outcome(Ended::Unrecorded), head.len() as u64)
-            .await
-            .ok();
+    let mut beside = Vec::new();
+    for noted in noted {
+        beside.push(Queued::noted(&ctx, noted).await);
     }
+    beside.push(call.close(draft, outcome(ended)).await);
+    // A failure is counted and logged where it happens; recovery closes the call then.
+    settle_queued(&ctx, beside).await.ok();
 }
 
 async fn record_head(call: &Call, head: &[u8]) -> Result<event::BodyRef, evidence::Error> {

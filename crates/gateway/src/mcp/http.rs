@@ -4,7 +4,7 @@
 //! HTTP body. Any other exchange is an `http.request`, and the messages in it have events of their own, durable before
 //! they are passed on. Statuses, 404 and 405 among them, go through untouched.
 
-use super::plan::{Exchange, Posted, close_unforwarded};
+use super::plan::{Exchange, Posted};
 use super::sessions::{Endpoint, Key};
 use super::{Party, READ_BYTES};
 use crate::body::Reply;
@@ -12,6 +12,7 @@ use crate::config::Target;
 use crate::context::Context;
 use crate::exchange::{Facts, text};
 use crate::model::moment;
+use crate::owed;
 use crate::redact;
 use crate::refusal::{Cause, Schema};
 use crate::relay;
@@ -171,6 +172,7 @@ impl Way<'_> {
             payload: payload.as_ref(),
             messages,
             views: &views,
+            unreadable: posts && payload.is_none() && !body.is_empty(),
         };
         let exchange = Exchange {
             ctx,
@@ -181,16 +183,16 @@ impl Way<'_> {
             assignment,
         };
         match exchange.plan(&asked, address, &received).await {
-            Ok((plan, seq, unforwarded)) => {
-                let carried = relay::carry(ctx, plan, received, reply, |opened| {
+            Ok((plan, seq)) => {
+                let opened = |opened| {
                     seq.set(opened).ok();
-                })
-                .await;
-                if carried.is_none() {
-                    close_unforwarded(ctx, unforwarded).await;
-                }
+                };
+                relay::carry(ctx, plan, received, reply, opened).await;
             }
-            Err(error) => relay::not_recorded(Schema::JsonRpc, reply, &error),
+            Err(refused) => {
+                relay::not_recorded(Schema::JsonRpc, reply, &refused.error);
+                owed::settle(ctx, refused.ends).await;
+            }
         }
     }
 

@@ -14,11 +14,12 @@ mod watch;
 
 use catalogue::Catalogue;
 use event::Agent;
+pub(crate) use plan::id_reused;
 use retries::Retries;
 pub(crate) use sessions::Parked;
 use sessions::Sessions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-pub(crate) use watch::timing;
+pub(crate) use watch::{ended, timing};
 
 /// Longest JSON-RPC payload that is read, in bytes. A longer one is recorded and relayed, not understood.
 pub(crate) const READ_BYTES: usize = 16 * 1024 * 1024;

@@ -3,12 +3,14 @@
 
 use super::http::Way;
 use super::record;
-use super::sessions::{Key, Parked};
-use super::watch::{Purpose, Reading, Watch};
+use super::sessions::{Key, Parked, Unparked};
+use super::watch::{Purpose, Reading, Watch, ended};
 use super::{Direction, Party};
 use crate::context::Context;
+use crate::ending::unforwarded;
 use crate::exchange::{Call, Clock, Facts, Opening};
-use crate::refusal::{Cause, Schema};
+use crate::owed::{self, Noted, Queued, submit};
+use crate::refusal::Schema;
 use crate::relay::{Disconnect, Pace, Plan};
 use crate::request::Received;
 use crate::runs::Assignment;
@@ -19,6 +21,7 @@ use http::uri::PathAndQuery;
 use protocol::jsonrpc::{self, Message, Payload};
 use protocol::mcp::{self, Shape, View};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -27,6 +30,8 @@ pub(super) struct Posted<'a> {
     pub(super) payload: Option<&'a Payload<'a>>,
     pub(super) messages: &'a [Message<'a>],
     pub(super) views: &'a [View<'a>],
+    /// There is something, and it is no payload.
+    pub(super) unreadable: bool,
 }
 
 impl<'a> Posted<'a> {
@@ -67,17 +72,36 @@ pub(super) struct Exchange<'a> {
     pub(super) assignment: Option<Assignment>,
 }
 
-pub(super) type Planned = (Plan, Arc<OnceLock<u64>>, Vec<Draft>);
+/// An exchange that is not forwarded, because not all of it could be recorded.
+pub(super) struct Refused {
+    /// Why.
+    pub(super) error: Error,
+    /// How the calls end that were opened before.
+    pub(super) ends: Vec<Noted>,
+}
+
+impl Refused {
+    fn new(error: Error, opened: &[(jsonrpc::Id, Parked)]) -> Self {
+        let ends = opened
+            .iter()
+            .map(|(_, Parked { call, .. })| ended(call, unforwarded()))
+            .collect();
+        Self { error, ends }
+    }
+}
+
+/// Calls by where their answers come: in the exchange, or on the session's stream (with the `seq`s of their events).
+type Awaited = (HashMap<jsonrpc::Id, Parked>, Vec<(jsonrpc::Id, u64)>);
 
 impl Exchange<'_> {
-    /// Everything that carries the exchange through. What it holds beside its own request event is recorded when this
-    /// returns. Also returns the terminal events of calls that end unforwarded if the exchange cannot be recorded.
+    /// Everything that carries the exchange through, and what hears the `seq` of its request event. What it holds beside
+    /// that is recorded when this returns.
     pub(super) async fn plan(
         self,
         posted: &Posted<'_>,
         address: PathAndQuery,
         received: &Received,
-    ) -> Result<Planned, Error> {
+    ) -> Result<(Plan, Arc<OnceLock<u64>>), Refused> {
         let run = self
             .assignment
             .as_ref()
@@ -90,29 +114,21 @@ impl Exchange<'_> {
         let single = posted.single().filter(|_| self.way.endpoint.is_none());
         let mut draft = self.draft(single.map_or(Kind::HttpRequest, record::request_kind));
         let (mut own, mut batch, mut elsewhere) = (None, HashMap::new(), Vec::new());
-        let mut unforwarded = Vec::new();
         if let Some(view) = single {
             let asked = record::request(&self.ctx.mcp, &self.party, view, &mut draft);
             own = view.id.clone().map(|id| (id, asked));
         } else {
             draft.mcp = Some(record::transport(&self.party, posted.batch()));
-            if posted.requests().next().is_some() {
-                for draft in std::mem::take(&mut ahead) {
-                    drop(self.ctx.recorder.submit(&draft).await?);
-                }
+            let first = match posted.requests().next() {
+                Some(_) => std::mem::take(&mut ahead),
+                None => Vec::new(),
+            };
+            let mut calls = Vec::new();
+            match self.open_calls(first, posted, received, &mut calls).await {
+                Ok(more) => ahead.extend(more),
+                Err(error) => return Err(Refused::new(error, &calls)),
             }
-            let calls = self.open_calls(posted, received).await?;
-            unforwarded = calls
-                .iter()
-                .map(|(_, parked)| parked.call.closing())
-                .collect();
-            match (&self.way.endpoint, &self.key) {
-                (Some(_), Some(key)) => elsewhere = self.park(key, calls).await?,
-                _ => batch = calls.into_iter().collect(),
-            }
-            for (message, view) in posted.others() {
-                ahead.push(self.message(message, view).await?);
-            }
+            (batch, elsewhere) = self.await_answers(calls).await?;
         }
         let purpose = match received.parts.method {
             Method::POST => Purpose::Post,
@@ -160,7 +176,7 @@ impl Exchange<'_> {
             on_disconnect,
             schema: Schema::JsonRpc,
         };
-        Ok((plan, seq, unforwarded))
+        Ok((plan, seq))
     }
 
     fn draft(&self, kind: Kind) -> Draft {
@@ -190,13 +206,61 @@ impl Exchange<'_> {
         Ok(draft)
     }
 
-    /// Opens a call for each request of the payload; durable when this returns.
+    /// Opens a call for each request of the payload, behind `first`; all of it is durable when this returns. Returns the
+    /// events of what else was posted. Where it fails, what was opened is in `calls` all the same.
     async fn open_calls(
         &self,
+        first: Vec<Draft>,
         posted: &Posted<'_>,
         received: &Received,
-    ) -> Result<Vec<(jsonrpc::Id, Parked)>, Error> {
-        let mut opening: Vec<(Pending, Draft, record::Asked, jsonrpc::Id)> = Vec::new();
+        calls: &mut Vec<(jsonrpc::Id, Parked)>,
+    ) -> Result<Vec<Draft>, Error> {
+        let mut before = Vec::new();
+        for draft in first {
+            before.push(Queued::event(self.ctx, draft).await);
+        }
+        let mut opening = Vec::new();
+        let queued = self.queue_calls(posted, &mut opening).await;
+        let mut refused = queued.err();
+        for (pending, request, asked, id) in opening {
+            let seq = match pending.await {
+                Ok(appended) => appended.seq,
+                // A refusal is each event's own: the others may be durable.
+                Err(error) => {
+                    refused = Some(error);
+                    continue;
+                }
+            };
+            let mut clock = Clock::new(received.started, received.received);
+            let now = Instant::now();
+            (clock.durable, clock.forwarded) = (Some(now), Some(now));
+            let call = Call {
+                ctx: self.ctx.clone(),
+                seq,
+                request,
+                clock,
+            };
+            calls.push((id, Parked { call, asked }));
+        }
+        for mut queued in before {
+            refused = queued.durable().await.err().or(refused);
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let mut others = Vec::new();
+        for (message, view) in posted.others() {
+            others.push(self.message(message, view).await?);
+        }
+        others.extend(self.losses(posted));
+        Ok(others)
+    }
+
+    async fn queue_calls(
+        &self,
+        posted: &Posted<'_>,
+        opening: &mut Vec<(Pending, Draft, record::Asked, jsonrpc::Id)>,
+    ) -> Result<(), Error> {
         for (message, view) in posted.requests() {
             let Some(id) = view.id.clone() else { continue };
             let mut draft = self.draft(record::request_kind(view));
@@ -209,73 +273,75 @@ impl Exchange<'_> {
                     .put(Role::Request, media, None, raw)
                     .await?,
             );
-            opening.push((self.ctx.recorder.submit(&draft).await?, draft, asked, id));
+            let pending = submit(self.ctx, &mut draft).await?;
+            opening.push((pending, draft, asked, id));
         }
-        let mut calls = Vec::with_capacity(opening.len());
-        for (pending, request, asked, id) in opening {
-            let seq = pending.await?.seq;
-            let mut clock = Clock::new(received.started, received.received);
-            let now = Instant::now();
-            (clock.durable, clock.forwarded) = (Some(now), Some(now));
-            calls.push((
-                id,
-                Parked {
-                    call: Call {
-                        ctx: self.ctx.clone(),
-                        seq,
-                        request,
-                        clock,
-                    },
-                    asked,
-                },
-            ));
-        }
-        Ok(calls)
+        Ok(())
     }
 
-    /// Lets the calls wait for their answers on the session's stream.
-    async fn park(
+    /// The gap that what was posted leaves where it is not understood, or not all of it is read.
+    fn losses(&self, posted: &Posted<'_>) -> Option<Draft> {
+        let direction = Direction::ToServer;
+        let mut draft = match posted.payload {
+            None if posted.unreadable => {
+                let why = "what was posted is not JSON, or too long to be read";
+                record::not_understood(Source::Gateway, &self.party, direction, why)
+            }
+            None => return None,
+            Some(payload) => {
+                let read = payload.messages.len() as u64;
+                let count = payload.batch.filter(|count| *count > read)?;
+                record::left_out(Source::Gateway, &self.party, direction, count - read)
+            }
+        };
+        self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+        draft.run = self
+            .assignment
+            .as_ref()
+            .map(|assignment| assignment.run.clone());
+        Some(draft)
+    }
+
+    /// Has the calls wait for their answers. One whose id is taken again, here or by the session, ends: what answers that id
+    /// answers the later one.
+    async fn await_answers(
         &self,
-        key: &Key,
-        calls: Vec<(jsonrpc::Id, Parked)>,
-    ) -> Result<Vec<jsonrpc::Id>, Error> {
-        if !self.ctx.mcp.sessions().has_room(calls.len()) {
-            let drafts = calls
+        mut calls: Vec<(jsonrpc::Id, Parked)>,
+    ) -> Result<Awaited, Refused> {
+        let (mut batch, mut elsewhere, mut displaced) = (HashMap::new(), Vec::new(), Vec::new());
+        if let (Some(_), Some(key)) = (&self.way.endpoint, &self.key) {
+            let seqs: Vec<_> = calls
                 .iter()
-                .map(|(_, parked)| parked.call.closing())
+                .map(|(id, parked)| (id.clone(), parked.call.seq))
                 .collect();
-            close_unforwarded(self.ctx, drafts).await;
-            return Err(Error::Full("too many calls wait for an answer".to_owned()));
-        }
-        let ids = calls.iter().map(|(id, _)| id.clone()).collect();
-        for (id, parked) in calls {
-            let before = self.ctx.mcp.sessions().park(key, id, parked);
-            if let Some(Parked { call, .. }) = before {
-                let outcome = Outcome {
-                    state: State::StreamError,
-                    error: Some("id_reused".to_owned()),
-                    reason: Some("another request took its id before it was answered".to_owned()),
-                };
-                call.close(&mut call.closing(), outcome).await?;
+            let parked = self.ctx.mcp.sessions().park(key, &mut calls);
+            match parked {
+                Ok(before) => (elsewhere, displaced) = (seqs, before),
+                // They end with the exchange, unless it answers them.
+                Err(Unparked::Ended) => {}
+                Err(Unparked::NoRoom) => {
+                    let error = Error::Full("too many calls wait for an answer".to_owned());
+                    return Err(Refused::new(error, &calls));
+                }
             }
         }
-        Ok(ids)
+        for (id, parked) in calls {
+            displaced.extend(batch.insert(id, parked));
+        }
+        let ends: Vec<Noted> = displaced
+            .iter()
+            .map(|Parked { call, .. }| ended(call, id_reused()))
+            .collect();
+        owed::settle(self.ctx, ends).await;
+        Ok((batch, elsewhere))
     }
 }
 
-/// Closes calls whose exchange could not be recorded, so that it was not forwarded.
-pub(super) async fn close_unforwarded(ctx: &Context, drafts: Vec<Draft>) {
-    for mut draft in drafts {
-        draft.outcome = Some(Outcome {
-            state: State::Denied,
-            error: Some(Cause::NotRecorded.as_str().to_owned()),
-            reason: None,
-        });
-        if let Err(error) = ctx.recorder.append(&draft).await {
-            ctx.figures
-                .unrecorded
-                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            tracing::warn!(%error, "a call's end could not be recorded");
-        }
+/// A call whose id was taken by a later one before it was answered.
+pub(crate) fn id_reused() -> Outcome {
+    Outcome {
+        state: State::StreamError,
+        error: Some("id_reused".to_owned()),
+        reason: Some("another request took its id before it was answered".to_owned()),
     }
 }

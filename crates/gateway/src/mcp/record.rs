@@ -2,15 +2,16 @@
 
 use super::retries::{Gist, Round};
 use super::{Catalogue, Direction, Party, Shared};
-use event::{Draft, Exchange, Kind, Mcp, Source, State, ToolRef};
+use event::{Draft, Exchange, Gap, Kind, Mcp, Source, State, ToolRef};
 use protocol::mcp::{Shape, View};
 use serde_json::Value;
 
 /// Longest names and ids in an event, in bytes. JSON may stretch them sixfold.
 const NAME_BYTES: usize = 200;
 
-/// Changed tools that an event names.
+/// Changed tools that an event names, and the bytes that their names may take in its line.
 const MAX_CHANGED: usize = 16;
+const CHANGED_BYTES: usize = 4096;
 
 /// What a request that was seen leaves behind, until its answer comes.
 #[derive(Debug, Clone)]
@@ -74,15 +75,43 @@ pub(crate) fn message(
     draft
 }
 
-/// The event of bytes that are not JSON-RPC, or too many to be read.
-pub(crate) fn unreadable(source: Source, party: &Party, direction: Direction, why: &str) -> Draft {
+/// The event of a line that holds no message, and of which nothing is lost.
+pub(crate) fn empty(source: Source, party: &Party, direction: Direction, why: &str) -> Draft {
     let mut draft = Draft::new(Kind::McpMessage, source);
     draft.agent = Some(party.agent.clone());
-    draft.mcp = Some(Mcp {
-        direction: Some(direction.as_str().to_owned()),
-        ..identity(party)
-    });
+    draft.mcp = Some(directed(party, direction));
     fact(&mut draft, "problem", Value::from(why));
+    draft
+}
+
+/// The gap that bytes leave which are not JSON, or too many to be read.
+pub(crate) fn not_understood(
+    source: Source,
+    party: &Party,
+    direction: Direction,
+    why: &str,
+) -> Draft {
+    let mut draft = lost(source, party, direction, "not-understood", 1);
+    fact(&mut draft, "problem", Value::from(why));
+    draft
+}
+
+/// The gap that the messages of a batch leave which are beyond the number that is read.
+pub(crate) fn left_out(source: Source, party: &Party, direction: Direction, count: u64) -> Draft {
+    lost(source, party, direction, "left-out", count)
+}
+
+fn lost(source: Source, party: &Party, direction: Direction, cause: &str, count: u64) -> Draft {
+    let mut draft = Draft::new(Kind::Gap, source);
+    draft.agent = Some(party.agent.clone());
+    draft.mcp = Some(directed(party, direction));
+    draft.gap = Some(Gap {
+        of: format!("mcp {}", direction.as_str()),
+        cause: cause.to_owned(),
+        count,
+        unit: "elements".to_owned(),
+        ..Gap::default()
+    });
     draft
 }
 
@@ -158,10 +187,16 @@ fn list(catalogue: &mut Catalogue, party: &Party, view: &View<'_>, draft: &mut D
     fact(draft, "tools_listed", Value::from(view.tools.len()));
     if !changed.is_empty() {
         fact(draft, "tools_changed_count", Value::from(changed.len()));
-        let names: Vec<&str> = changed
+        let mut room = CHANGED_BYTES;
+        let names: Vec<Value> = changed
             .iter()
             .take(MAX_CHANGED)
-            .map(|name| cut(name))
+            .map(|name| Value::from(cut(name)))
+            .take_while(|name| {
+                let left = room.checked_sub(name.to_string().len());
+                room = left.unwrap_or(0);
+                left.is_some()
+            })
             .collect();
         fact(draft, "tools_changed", Value::from(names));
     }
@@ -172,6 +207,13 @@ pub(crate) fn fact(draft: &mut Draft, name: &str, value: Value) {
         .facts
         .get_or_insert_default()
         .insert(name.to_owned(), value);
+}
+
+fn directed(party: &Party, direction: Direction) -> Mcp {
+    Mcp {
+        direction: Some(direction.as_str().to_owned()),
+        ..identity(party)
+    }
 }
 
 fn identity(party: &Party) -> Mcp {

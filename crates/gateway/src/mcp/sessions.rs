@@ -3,6 +3,7 @@
 
 use super::record::Asked;
 use crate::exchange::Call;
+use crate::route::UNNAMED;
 use http::uri::PathAndQuery;
 use protocol::jsonrpc::Id;
 use std::collections::{HashMap, VecDeque};
@@ -48,8 +49,18 @@ struct Session {
 pub(crate) struct Sessions {
     sessions: HashMap<Key, Session>,
     order: VecDeque<Key>,
-    endpoints: HashMap<String, Endpoint>,
+    /// By the path that was announced. Servers that announce the same to everybody share it; the latest stands last.
+    endpoints: HashMap<String, Vec<Endpoint>>,
     parked: usize,
+}
+
+/// Why calls do not wait for an answer on another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unparked {
+    /// Too many wait already.
+    NoRoom,
+    /// The stream has ended: nothing can come on it any more.
+    Ended,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -84,12 +95,21 @@ impl Sessions {
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some(endpoint) = self
+        if let Some(path) = self
             .sessions
             .remove(key)
             .and_then(|session| session.endpoint)
         {
-            self.endpoints.remove(&endpoint);
+            self.withdraw(&path, key);
+        }
+    }
+
+    fn withdraw(&mut self, path: &str, key: &Key) {
+        if let Some(endpoints) = self.endpoints.get_mut(path) {
+            endpoints.retain(|endpoint| endpoint.key != *key);
+            if endpoints.is_empty() {
+                self.endpoints.remove(path);
+            }
         }
     }
 
@@ -107,31 +127,76 @@ impl Sessions {
         let session = self.session(&endpoint.key);
         let before = session.endpoint.replace(path.clone());
         if let Some(before) = before {
-            self.endpoints.remove(&before);
+            self.withdraw(&before, &endpoint.key);
         }
-        self.endpoints.insert(path, endpoint);
+        self.endpoints.entry(path).or_default().push(endpoint);
     }
 
-    /// Where an announced path leads.
+    /// Where an announced path leads. Where it was announced to several agents, who asks cannot be told by it, and is not
+    /// claimed.
     pub(crate) fn endpoint(&self, path: &str) -> Option<Endpoint> {
-        self.endpoints.get(path).cloned()
+        let endpoints = self.endpoints.get(path)?;
+        let latest = endpoints.last()?;
+        let mut endpoint = latest.clone();
+        if endpoints.iter().any(|other| other.agent != latest.agent) {
+            UNNAMED.clone_into(&mut endpoint.agent);
+        }
+        if endpoints.iter().any(|other| other.run != latest.run) {
+            endpoint.run = None;
+        }
+        Some(endpoint)
     }
 
-    /// Whether one more call may wait.
-    pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.parked + more <= MAX_PARKED
+    /// Lets calls wait for their answers on the session's stream. Gives back those that waited under the same ids. Where
+    /// the calls cannot wait, they are still in `calls`.
+    pub(crate) fn park(
+        &mut self,
+        key: &Key,
+        calls: &mut Vec<(Id, Parked)>,
+    ) -> Result<Vec<Parked>, Unparked> {
+        if self.parked + calls.len() > MAX_PARKED {
+            return Err(Unparked::NoRoom);
+        }
+        let live = self.sessions.get_mut(key);
+        let Some(session) = live.filter(|session| session.endpoint.is_some()) else {
+            return Err(Unparked::Ended);
+        };
+        let waited = session.parked.len();
+        let displaced = calls
+            .drain(..)
+            .filter_map(|(id, parked)| session.parked.insert(id, parked))
+            .collect();
+        self.parked += session.parked.len() - waited;
+        Ok(displaced)
     }
 
-    /// Lets a call wait for an answer on the session's stream. Gives back one that waited under the same id.
-    pub(crate) fn park(&mut self, key: &Key, id: Id, parked: Parked) -> Option<Parked> {
-        let before = self.session(key).parked.insert(id, parked);
-        self.parked += usize::from(before.is_none());
-        before
+    /// Takes a call back that was to wait; `None` where it was answered or displaced.
+    pub(crate) fn unpark(&mut self, key: &Key, id: &Id, seq: u64) -> Option<Parked> {
+        let session = self.sessions.get_mut(key)?;
+        if session.parked.get(id)?.call.seq != seq {
+            return None;
+        }
+        let parked = session.parked.remove(id)?;
+        self.parked = self.parked.saturating_sub(1);
+        Some(parked)
     }
 
-    /// The call that an answer is for.
+    /// The call that an answer on the session's stream is for: one of its own, or one of a session that shares its path,
+    /// because it could not be told which of them it belonged to.
     pub(crate) fn answered(&mut self, key: &Key, id: &Id) -> Option<Parked> {
-        let parked = self.sessions.get_mut(key)?.parked.remove(id)?;
+        let session = self.sessions.get_mut(key)?;
+        let parked = match session.parked.remove(id) {
+            Some(parked) => parked,
+            None => {
+                let path = session.endpoint.as_ref()?;
+                let sharing = self.endpoints.get(path)?;
+                let sessions = &mut self.sessions;
+                sharing.iter().find_map(|endpoint| {
+                    let session = sessions.get_mut(&endpoint.key)?;
+                    session.parked.remove(id)
+                })?
+            }
+        };
         self.parked = self.parked.saturating_sub(1);
         Some(parked)
     }

@@ -6,7 +6,9 @@ use super::sessions::{Endpoint, Key, Parked};
 use super::{Direction, Party, READ_BYTES};
 use crate::config::Target;
 use crate::context::Context;
-use crate::exchange::{Call, Noted, text};
+use crate::ending::unforwarded;
+use crate::exchange::{Call, text};
+use crate::owed::Noted;
 use crate::relay::{Observer, Verdict};
 use bytes::Bytes;
 use event::{Draft, Outcome, Role, Run, Source, State, Timing};
@@ -48,8 +50,8 @@ pub(crate) struct Watch {
     pub(crate) own: Option<(Id, Asked)>,
     /// Requests of a batch, answered in this exchange.
     pub(crate) batch: HashMap<Id, Parked>,
-    /// Requests whose answers come on the session's stream.
-    pub(crate) elsewhere: Vec<Id>,
+    /// Requests whose answers come on the session's stream, and the `seq`s of their events.
+    pub(crate) elsewhere: Vec<(Id, u64)>,
     /// `seq` of the exchange's request event.
     pub(crate) seq: Arc<OnceLock<u64>>,
     /// What the agent asked the gateway for, and the gateway the server.
@@ -180,6 +182,28 @@ impl Observer for Watch {
             ..verdict
         }
     }
+
+    fn unforwarded(&mut self, out: &mut Vec<Noted>) {
+        let mut opened: Vec<Parked> = self.batch.drain().map(|(_, parked)| parked).collect();
+        if let Some(key) = &self.key {
+            let mut sessions = self.ctx.mcp.sessions();
+            let waiting = self.elsewhere.drain(..);
+            opened.extend(waiting.filter_map(|(id, seq)| sessions.unpark(key, &id, seq)));
+        }
+        out.extend(
+            opened
+                .iter()
+                .map(|Parked { call, .. }| ended(call, unforwarded())),
+        );
+    }
+}
+
+/// The terminal event of a call that the exchange is not itself the record of, and that is not answered.
+pub(crate) fn ended(call: &Call, outcome: Outcome) -> Noted {
+    let mut draft = call.closing();
+    draft.outcome = Some(outcome);
+    draft.timing = Some(timing(call));
+    Noted::event(draft)
 }
 
 impl Watch {
@@ -201,7 +225,8 @@ impl Watch {
         let (own, asked) = &self.paths;
         let followed = announced.stays_with(&self.target.destination);
         let address = announced.resolve(asked);
-        let session = session_of(&self.ctx.hasher, &address);
+        let stream = (self.party.agent.name.as_str(), self.seq.get());
+        let session = session_of(&self.ctx.hasher, stream, &address);
         let path = announced.resolve(own);
         self.joined(session);
         self.reading.is_session = true;
@@ -221,6 +246,18 @@ impl Watch {
             Ok(payload) => {
                 for message in &payload.messages {
                     self.message(message, out);
+                }
+                let read = payload.messages.len() as u64;
+                if let Some(count) = payload.batch.filter(|count| *count > read) {
+                    self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+                    let direction = Direction::ToClient;
+                    let left = count - read;
+                    out.push(self.lost(record::left_out(
+                        Source::Gateway,
+                        &self.party,
+                        direction,
+                        left,
+                    )));
                 }
             }
             // An error page is no message; the body is the record.
@@ -272,10 +309,19 @@ impl Watch {
 
     fn not_understood(&self, why: &'static str, out: &mut Vec<Noted>) {
         self.ctx.figures.not_understood.fetch_add(1, Relaxed);
-        let mut draft = record::unreadable(Source::Gateway, &self.party, Direction::ToClient, why);
+        let direction = Direction::ToClient;
+        out.push(self.lost(record::not_understood(
+            Source::Gateway,
+            &self.party,
+            direction,
+            why,
+        )));
+    }
+
+    fn lost(&self, mut draft: Draft) -> Noted {
         draft.run.clone_from(&self.run);
         draft.causes.extend(self.seq.get());
-        out.push(Noted::event(draft));
+        Noted::event(draft)
     }
 
     /// The terminal event of a call that was answered here, but not by this exchange's own answer.
@@ -346,7 +392,7 @@ impl Watch {
                 left.extend(
                     self.elsewhere
                         .iter()
-                        .filter_map(|id| sessions.answered(key, id)),
+                        .filter_map(|(id, seq)| sessions.unpark(key, id, *seq)),
                 );
             }
             let ended = self.purpose == Purpose::End && whole && self.reading.status < 300;
@@ -364,16 +410,14 @@ impl Watch {
         } else {
             State::StreamError
         };
-        for Parked { call, .. } in left {
-            let mut draft = call.closing();
-            draft.outcome = Some(Outcome {
+        out.extend(left.iter().map(|Parked { call, .. }| {
+            let outcome = Outcome {
                 state,
                 error: Some(error.clone()),
                 reason: None,
-            });
-            draft.timing = Some(timing(&call));
-            out.push(Noted::event(draft));
-        }
+            };
+            ended(call, outcome)
+        }));
     }
 }
 
@@ -387,7 +431,8 @@ pub(crate) fn timing(call: &Call) -> Timing {
     }
 }
 
-/// A name for the session behind an announced endpoint. The endpoint itself is what lets one post there.
-pub(crate) fn session_of(hasher: &RandomState, address: &str) -> String {
-    format!("endpoint-{:016x}", hasher.hash_one(address))
+/// A name for the session of an agent's stream, which announced an endpoint. The endpoint itself is what lets one post
+/// there; a server may announce the same to all.
+fn session_of(hasher: &RandomState, stream: (&str, Option<&u64>), address: &str) -> String {
+    format!("endpoint-{:016x}", hasher.hash_one((stream, address)))
 }

@@ -8,6 +8,7 @@ mod arguments;
 pub mod frame;
 mod lines;
 mod listener;
+mod open;
 mod session;
 mod stderr;
 

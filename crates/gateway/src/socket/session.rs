@@ -1,24 +1,27 @@
 //! One wrapper's session: the process's start, its lines, its end.
 //!
 //! Lines are queued in the order they arrive and acknowledged in the same order, many in one durable write. A call is
-//! known as open before its line is acknowledged, so that its answer always finds it.
+//! known as open from the moment it is queued, so that whatever comes behind it finds it.
 
-use super::acknowledge::{Due, MAX_OPEN, Open, Then, acknowledge, send};
+use super::acknowledge::{Due, acknowledge, send};
 use super::arguments::redacted;
 use super::frame::{Ended, Frame, FrameError, Hello, PROTOCOL, Role as Wrapped, Welcome, Wire};
-use super::lines::{self, Collector, Line};
+use super::lines::{self, Collector, Line, Unread};
+use super::open::{Open, Opened, Place};
 use super::stderr::Stderr;
 use crate::context::Context;
 use crate::exchange::{Call, Clock};
 use crate::mcp::record;
-use crate::mcp::{Direction, Parked, Party, timing};
+use crate::mcp::{Direction, Parked, Party, ended, id_reused, timing};
 use crate::model::moment;
+use crate::owed::{self, Queued, give_up_bodies, submit};
 use crate::runs::{Continuity, Ids, Request as RunRequest};
-use event::{Agent, Draft, Kind, Mcp, Outcome, Role, Run, Source, State};
-use evidence::{Error, Pending};
+use event::{Agent, BodyRef, Draft, Kind, Mcp, Outcome, Role, Run, Source, State};
+use evidence::Error;
 use protocol::jsonrpc::{self, Id};
 use protocol::mcp::{self, Shape, View};
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
@@ -122,12 +125,12 @@ impl Session {
             .as_ref()
             .map(|assignment| assignment.run.clone())
             .unwrap_or_default();
+        let mut before = Vec::new();
         for draft in assignment
             .iter()
             .flat_map(|assignment| assignment.events(&agent, source))
         {
-            // Made durable by what follows.
-            drop(ctx.recorder.submit(&draft).await?);
+            before.push(Queued::event(&ctx, draft).await);
         }
 
         let argv = redacted(&hello.argv, &ctx.secret_names, &ctx.recorder);
@@ -159,13 +162,19 @@ impl Session {
             .bodies
             .push(ctx.recorder.put(Role::Detail, media, None, &detail).await?);
         let started = Instant::now();
-        let seq = ctx.recorder.append(&draft).await?.seq;
+        let seq = submit(&ctx, &mut draft).await?.await?.seq;
         let start = Call {
             ctx: ctx.clone(),
             seq,
             request: draft,
             clock: Clock::new(started, started),
         };
+        for mut queued in before {
+            if let Err(error) = queued.durable().await {
+                start.give_up();
+                return Err(error);
+            }
+        }
         let server = hello.server.clone().unwrap_or_default();
         Ok(Self {
             party: Party {
@@ -258,29 +267,33 @@ impl Session {
 
     /// Queues the events of a line.
     async fn line(&mut self, direction: Direction, line: Line) -> Due {
-        let mut writes = Vec::new();
-        let refused = self.queue(direction, line, &mut writes).await.err();
-        Due {
-            writes,
-            refused: refused.map(|error| error.to_string()),
+        let mut due = Due::default();
+        if let Err(error) = self.queue(direction, line, &mut due).await {
+            due.refused = Some(error.to_string());
         }
+        due
     }
 
     async fn queue(
         &mut self,
         direction: Direction,
         mut line: Line,
-        writes: &mut Vec<(Pending, Then)>,
+        due: &mut Due,
     ) -> Result<(), Error> {
         let received = Instant::now();
-        let text = line.text.take();
+        let (text, len) = (line.text.take(), line.len);
         let payload = match lines::read(text.as_deref()) {
             Ok(payload) => payload,
-            Err(why) => {
-                let mut draft = record::unreadable(self.source, &self.party, direction, why);
-                draft.run = Some(self.run.clone());
+            Err(unread) => {
+                let mut draft = match unread {
+                    Unread::Empty(why) => record::empty(self.source, &self.party, direction, why),
+                    Unread::NotUnderstood(why) => {
+                        self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+                        record::not_understood(self.source, &self.party, direction, why)
+                    }
+                };
                 draft.bodies.push(line.finish(Role::Message).await?);
-                writes.push((self.ctx.recorder.submit(&draft).await?, Then::Nothing));
+                self.event(draft, due).await;
                 return Ok(());
             }
         };
@@ -289,120 +302,138 @@ impl Session {
             .iter()
             .map(|message| message.kind.clone())
             .collect();
-        let body = line.finish(lines::role(&kinds)).await?;
+        let body = match line.finish(lines::role(&kinds)).await {
+            Ok(body) => Recorded::Body(body),
+            Err(error) => Recorded::Not(error, len),
+        };
         for message in &payload.messages {
             let view = mcp::view(message);
-            for (mut draft, then) in self.events(direction, &view, payload.batch, received)? {
-                draft.run.get_or_insert_with(|| self.run.clone());
-                if !matches!(draft.kind, Kind::RunStart | Kind::RunLink) {
-                    draft.bodies.push(body.clone());
-                }
-                let then = match then {
-                    Then::Called(id, mut call, at) => {
-                        call.0 = draft.clone();
-                        Then::Called(id, call, at)
-                    }
-                    then => then,
-                };
-                writes.push((self.ctx.recorder.submit(&draft).await?, then));
-            }
+            self.message(direction, &view, (payload.batch, received), &body, due)
+                .await?;
         }
-        if payload.messages.is_empty() {
-            let mut draft = record::unreadable(self.source, &self.party, direction, "empty batch");
-            draft.run = Some(self.run.clone());
-            draft.bodies.push(body);
-            writes.push((self.ctx.recorder.submit(&draft).await?, Then::Nothing));
+        let read = payload.messages.len() as u64;
+        if let Some(count) = payload.batch.filter(|count| *count > read) {
+            self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+            let draft = record::left_out(self.source, &self.party, direction, count - read);
+            self.event(draft, due).await;
         }
         Ok(())
     }
 
-    /// The events of one message, and what to remember of each.
-    fn events(
+    /// Queues an event of a line.
+    async fn event(&self, mut draft: Draft, due: &mut Due) {
+        draft.run.get_or_insert_with(|| self.run.clone());
+        due.queued.push(Queued::event(&self.ctx, draft).await);
+    }
+
+    /// Queues the events of one message.
+    async fn message(
         &mut self,
         direction: Direction,
         view: &View<'_>,
-        batch: Option<u64>,
-        received: Instant,
-    ) -> Result<Vec<(Draft, Then)>, Error> {
+        (batch, received): (Option<u64>, Instant),
+        body: &Recorded,
+        due: &mut Due,
+    ) -> Result<(), Error> {
+        let mut draft = record::message(self.source, &self.party, direction, view);
         match (direction, view.shape, &view.id) {
             (Direction::ToServer, Shape::Request, Some(id)) => {
-                let reused = self.open().calls.remove(id).map(|Parked { call, .. }| {
-                    (
-                        closed(&call, State::StreamError, "id_reused"),
-                        Then::Nothing,
-                    )
-                });
-                let request = self.request(view, id, batch, received)?;
-                Ok(reused.into_iter().chain(request).collect())
+                return self.request(view, id, (batch, received), body, due).await;
             }
             (Direction::ToClient, Shape::Response | Shape::Error, Some(id)) => {
-                let waiting = self.open().calls.remove(id);
-                let Some(Parked { call, asked }) = waiting else {
-                    return Ok(vec![(self.message(direction, view), Then::Nothing)]);
-                };
-                let mut draft = call.closing();
-                let shared = &self.ctx.mcp;
-                let answered =
-                    record::answer(shared, &mut self.party, &asked, call.seq, view, &mut draft);
-                draft.outcome = Some(Outcome {
-                    state: answered.state(),
-                    error: answered.error(),
-                    reason: None,
-                });
-                draft.timing = Some(timing(&call));
-                Ok(vec![(draft, Then::Nothing)])
+                let waiting = self.open().take(id);
+                if let Some(opened) = waiting
+                    && let Some(parked) = opened.call(&self.ctx).await
+                {
+                    return self.answer(parked, view, body, due).await;
+                }
             }
-            (Direction::ToClient, Shape::Request, Some(id)) => Ok(vec![(
-                self.message(direction, view),
-                Then::Questioned(id.clone()),
-            )]),
+            (Direction::ToClient, Shape::Request, Some(id)) => {
+                draft.bodies.push(body.reference()?);
+                draft.run = Some(self.run.clone());
+                let place = Place::of(submit(&self.ctx, &mut draft).await?);
+                due.asked.push(place.clone());
+                self.open().question(id.clone(), place);
+                return Ok(());
+            }
             (Direction::ToServer, Shape::Response | Shape::Error, Some(id)) => {
-                let question = self.open().questions.remove(id);
-                let mut draft = self.message(direction, view);
-                draft.causes.extend(question);
-                Ok(vec![(draft, Then::Nothing)])
+                let question = self.open().answered(id);
+                if let Some(question) = question
+                    && let Ok((appended, _)) = question.known().await
+                {
+                    draft.causes.push(appended.seq);
+                }
             }
-            (Direction::ToServer, Shape::Notification, _) if view.cancels.is_some() => {
-                let cancelled = view
-                    .cancels
-                    .as_ref()
-                    .and_then(|id| self.open().calls.remove(id));
-                let mut draft = self.message(direction, view);
-                draft
-                    .causes
-                    .extend(cancelled.as_ref().map(|parked| parked.call.seq));
-                let end = cancelled.map(|Parked { call, .. }| {
-                    (
-                        closed(&call, State::ClientAborted, "cancelled"),
-                        Then::Nothing,
-                    )
-                });
-                Ok(std::iter::once((draft, Then::Nothing)).chain(end).collect())
+            (Direction::ToServer, Shape::Notification, _) => {
+                if let Some(id) = &view.cancels {
+                    let seq = self.end(id, cancelled(), due).await;
+                    draft.causes.extend(seq);
+                }
             }
-            _ => Ok(vec![(self.message(direction, view), Then::Nothing)]),
+            _ => {}
         }
+        draft.bodies.push(body.reference()?);
+        self.event(draft, due).await;
+        Ok(())
     }
 
-    fn request(
+    /// Ends the call that waits under an id, unanswered. Returns the `seq` of its request.
+    async fn end(&self, id: &Id, outcome: Outcome, due: &mut Due) -> Option<u64> {
+        let opened = self.open().take(id)?;
+        let Parked { call, .. } = opened.call(&self.ctx).await?;
+        let end = Queued::noted(&self.ctx, ended(&call, outcome)).await;
+        due.queued.push(end);
+        Some(call.seq)
+    }
+
+    /// Queues the terminal event of a call that is answered.
+    async fn answer(
+        &mut self,
+        Parked { call, asked }: Parked,
+        view: &View<'_>,
+        body: &Recorded,
+        due: &mut Due,
+    ) -> Result<(), Error> {
+        let mut draft = call.closing();
+        let shared = &self.ctx.mcp;
+        let answered = record::answer(shared, &mut self.party, &asked, call.seq, view, &mut draft);
+        draft.outcome = Some(Outcome {
+            state: answered.state(),
+            error: answered.error(),
+            reason: None,
+        });
+        draft.timing = Some(timing(&call));
+        match body {
+            Recorded::Body(body) => draft.bodies.push(body.clone()),
+            Recorded::Not(_, len) => give_up_bodies(&mut draft, *len),
+        }
+        self.event(draft, due).await;
+        // Without its bytes it does not pass.
+        body.reference().map(drop)
+    }
+
+    /// Queues the request event of a call. One that waits under its id ends.
+    async fn request(
         &mut self,
         view: &View<'_>,
         id: &Id,
-        batch: Option<u64>,
-        received: Instant,
-    ) -> Result<Vec<(Draft, Then)>, Error> {
-        if self.open().calls.len() >= MAX_OPEN {
+        (batch, received): (Option<u64>, Instant),
+        body: &Recorded,
+        due: &mut Due,
+    ) -> Result<(), Error> {
+        let body = body.reference()?;
+        if !self.open().has_room(id) {
             return Err(Error::Full("too many calls wait for an answer".to_owned()));
         }
+        self.end(id, id_reused(), due).await;
         if view.method.as_deref() == Some("initialize") {
             self.party.agent.client.clone_from(&view.implementation);
         } else if view.protocol_version.is_some() {
             self.party.version.clone_from(&view.protocol_version);
         }
-        let mut events: Vec<_> = self
-            .linked(view)
-            .into_iter()
-            .map(|draft| (draft, Then::Nothing))
-            .collect();
+        for draft in self.linked(view) {
+            self.event(draft, due).await;
+        }
         let mut draft = Draft::new(record::request_kind(view), self.source);
         draft.agent = Some(self.party.agent.clone());
         draft.run = Some(self.run.clone());
@@ -412,9 +443,17 @@ impl Session {
             mcp.batch = batch;
         }
         draft.causes.push(self.start.seq);
-        let call = Box::new((draft.clone(), asked));
-        events.push((draft, Then::Called(id.clone(), call, received)));
-        Ok(events)
+        draft.bodies.push(body);
+        let place = Place::of(submit(&self.ctx, &mut draft).await?);
+        due.opened.push((id.clone(), place.clone()));
+        let opened = Opened {
+            request: draft,
+            asked,
+            received,
+            place,
+        };
+        self.open().call(id.clone(), opened);
+        Ok(())
     }
 
     /// The model's run that asked for a tool call becomes the parent of the process's run, once it is known.
@@ -443,12 +482,6 @@ impl Session {
         events
     }
 
-    fn message(&self, direction: Direction, view: &View<'_>) -> Draft {
-        let mut draft = record::message(self.source, &self.party, direction, view);
-        draft.run = Some(self.run.clone());
-        draft
-    }
-
     fn open(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -460,28 +493,23 @@ impl Session {
             End::Lost(_) => (State::ClientAborted, "wrapper_lost"),
             End::Stopped => (State::Interrupted, "recorder_stopped"),
         };
-        let left: Vec<Parked> = self
-            .open()
-            .calls
-            .drain()
-            .map(|(_, parked)| parked)
-            .collect();
-        for Parked { call, .. } in left {
-            // Made durable by what follows.
-            drop(
-                self.ctx
-                    .recorder
-                    .submit(&closed(&call, state, error))
-                    .await?,
-            );
+        let mut owed = Vec::new();
+        let left = self.open().take_all();
+        for opened in left {
+            if let Some(Parked { call, .. }) = opened.call(&self.ctx).await {
+                let end = ended(&call, because(state, error));
+                owed.push(Queued::noted(&self.ctx, end).await);
+            }
         }
         let mut draft = self.start.closing();
-        draft.bodies.extend(self.stderr.finish().await?);
-        let mut outcome = Outcome {
-            state,
-            error: Some(error.to_owned()),
-            reason: None,
-        };
+        let (stderr, gap) = std::mem::take(&mut self.stderr).finish().await;
+        draft.bodies.extend(stderr);
+        if let Some(gap) = gap {
+            let mut gap = self.start.gap(gap);
+            gap.source = self.source;
+            owed.push(Queued::event(&self.ctx, gap).await);
+        }
+        let mut outcome = because(state, error);
         let mut timing = timing(&self.start);
         if let End::Ended(ended) = &end {
             outcome = how(ended);
@@ -498,7 +526,9 @@ impl Session {
         }
         draft.outcome = Some(outcome);
         draft.timing = Some(timing);
-        self.ctx.recorder.append(&draft).await?;
+        let exit = Queued::event(&self.ctx, draft).await;
+        owed.push(exit);
+        owed::settle_queued(&self.ctx, owed).await?;
         match end {
             End::Ended(_) => {
                 if let Some(mut to) = to {
@@ -509,6 +539,23 @@ impl Session {
             }
             End::Lost(Some(error)) => Err(error),
             End::Lost(None) | End::Stopped => Ok(()),
+        }
+    }
+}
+
+/// The bytes of a line.
+enum Recorded {
+    /// Where they are.
+    Body(BodyRef),
+    /// Why they are not, and how many they were.
+    Not(Error, u64),
+}
+
+impl Recorded {
+    fn reference(&self) -> Result<BodyRef, Error> {
+        match self {
+            Self::Body(body) => Ok(body.clone()),
+            Self::Not(error, _) => Err(error.clone()),
         }
     }
 }
@@ -535,15 +582,16 @@ fn how(ended: &Ended) -> Outcome {
     }
 }
 
-fn closed(call: &Call, state: State, error: &str) -> Draft {
-    let mut draft = call.closing();
-    draft.outcome = Some(Outcome {
+fn because(state: State, error: &str) -> Outcome {
+    Outcome {
         state,
         error: Some(error.to_owned()),
         reason: None,
-    });
-    draft.timing = Some(timing(call));
-    draft
+    }
+}
+
+fn cancelled() -> Outcome {
+    because(State::ClientAborted, "cancelled")
 }
 
 fn acceptable(hello: &Hello) -> Result<(), &'static str> {

@@ -5,8 +5,9 @@
 //! has not come whole as well: its bytes are recorded as they stand on the wire, until the message itself is.
 
 use super::{Activity, Carries};
-use crate::exchange::{self, Call};
+use crate::exchange::Call;
 use crate::model;
+use crate::owed::{Queued, settle_queued, submit};
 use event::{Draft, Exchange, Gap, Kind, Role, Source, WebSocket};
 use evidence::{BodyWriter, Error, Pending};
 use protocol::websocket::{Direction, Message, Opcode, Reader, message_type};
@@ -43,6 +44,8 @@ pub(super) struct Pipe<'a> {
     /// The bytes of the message that has not come whole.
     unfinished: Option<BodyWriter>,
     gap_noted: bool,
+    /// Seen to when the connection has ended.
+    gaps: Vec<Queued>,
     closed: bool,
 }
 
@@ -60,6 +63,7 @@ impl<'a> Pipe<'a> {
             session: (websocket && model).then(|| SessionReader::new(direction)),
             unfinished: None,
             gap_noted: false,
+            gaps: Vec::new(),
             closed: false,
         }
     }
@@ -115,15 +119,20 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    /// Records a message that the connection's end cut short.
+    /// Records a message that the connection's end cut short, and what is missing.
     pub(super) async fn finish(mut self) -> Result<(), Error> {
-        let Some(unfinished) = self.unfinished.take() else {
-            return Ok(());
-        };
-        let mut gap = self.gap("incomplete");
-        exchange::submit(&self.call.ctx, &mut gap).await?;
-        drop(self.submit_bytes(unfinished).await?);
-        Ok(())
+        let ctx = &self.call.ctx;
+        let mut recorded = Ok(());
+        if let Some(unfinished) = self.unfinished.take() {
+            let gap = self.gap("incomplete");
+            self.gaps.push(Queued::event(ctx, gap).await);
+            let bytes = self.submit_bytes(unfinished).await;
+            recorded = match bytes {
+                Ok(pending) => pending.await.map(drop),
+                Err(error) => Err(error),
+            };
+        }
+        settle_queued(ctx, self.gaps).await.and(recorded)
     }
 
     /// Queues these bytes: as the messages that they complete, and as they are where they complete none. Resolves to what
@@ -189,14 +198,14 @@ impl<'a> Pipe<'a> {
             body.truncated = message.truncated;
             draft.bodies.push(body);
         }
-        exchange::queue(ctx, &mut draft).await
+        submit(ctx, &mut draft).await
     }
 
     /// What is no WebSocket frame, or no longer one, is recorded as it passes.
     async fn submit_unreadable(&mut self, bytes: &[u8]) -> Result<Pending, Error> {
         if self.reader.is_some() && !std::mem::replace(&mut self.gap_noted, true) {
-            let mut gap = self.gap("not-understood");
-            exchange::submit(&self.call.ctx, &mut gap).await?;
+            let gap = self.gap("not-understood");
+            self.gaps.push(Queued::event(&self.call.ctx, gap).await);
         }
         let mut body = match self.unfinished.take() {
             Some(begun) => begun,
@@ -210,7 +219,7 @@ impl<'a> Pipe<'a> {
         let mut draft = self.draft("raw", None);
         let body = body.finish(Role::Message, None, None).await?;
         draft.bodies.push(body);
-        exchange::queue(&self.call.ctx, &mut draft).await
+        submit(&self.call.ctx, &mut draft).await
     }
 
     fn gap(&self, cause: &str) -> Draft {

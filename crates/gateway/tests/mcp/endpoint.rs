@@ -304,3 +304,143 @@ async fn calls_that_will_not_be_answered_are_closed() {
         ]
     );
 }
+
+/// An old server that keeps each session apart and answers a call on the stream of its client, which it knows by a header.
+async fn of_many() -> Upstream {
+    type Streams = std::collections::HashMap<String, mpsc::Sender<String>>;
+    let streams: Arc<Mutex<Streams>> = Arc::default();
+    Upstream::scripted(move |seen: Seen, mut stream: TcpStream| {
+        let streams = streams.clone();
+        async move {
+            let head = seen.head.to_ascii_lowercase();
+            let client = head
+                .lines()
+                .find_map(|line| line.strip_prefix("x-client: "))
+                .unwrap()
+                .to_owned();
+            if head.starts_with("get ") {
+                let (tx, mut rx) = mpsc::channel::<String>(16);
+                streams.lock().unwrap().insert(client, tx);
+                let hello = "event: endpoint\r\ndata: /messages\r\n\r\n";
+                let begin = [chunked_head("text/event-stream"), chunk(hello.as_bytes())].concat();
+                stream.write_all(&begin).await.unwrap();
+                while let Some(message) = rx.recv().await {
+                    let event = format!("event: message\r\ndata: {message}\r\n\r\n");
+                    if stream.write_all(&chunk(event.as_bytes())).await.is_err() {
+                        return;
+                    }
+                }
+                stream.write_all(b"0\r\n\r\n").await.ok();
+                return;
+            }
+            let message: Value = serde_json::from_slice(&seen.body).unwrap();
+            let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"content": []}});
+            match message["params"]["name"].as_str() {
+                Some("leave") => drop(streams.lock().unwrap().remove(&client)),
+                Some("lookup") => {
+                    let to = streams.lock().unwrap()[&client].clone();
+                    to.send(answer.to_string()).await.unwrap();
+                }
+                _ => {}
+            }
+            let accepted =
+                b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(accepted).await.unwrap();
+        }
+    })
+    .await
+}
+
+async fn stream_of(rig: &Rig, agent: &str) -> (TcpStream, Vec<u8>) {
+    let mut stream = rig.connect().await;
+    let path = format!("/agent/{agent}/mcp/crm");
+    stream
+        .write_all(&request("GET", &path, &[("X-Client", agent)], b""))
+        .await
+        .unwrap();
+    let mut got = Vec::new();
+    until(&mut stream, &mut got, b"data: /messages\r\n\r\n").await;
+    (stream, got)
+}
+
+async fn posts(rig: &Rig, agent: &str, id: &str, tool: &str) {
+    let message = call(json!(id), tool, json!({})).to_string();
+    let headers = [("X-Client", agent)];
+    let posted = request("POST", "/messages", &headers, message.as_bytes());
+    let answer = rig.exchange(&posted).await;
+    assert!(
+        text(&answer).starts_with("HTTP/1.1 202"),
+        "{}",
+        text(&answer)
+    );
+}
+
+/// How the tool call with this id ended; `None` while it is open.
+fn end_of_id(rig: &Rig, id: &str) -> Option<(State, Option<String>)> {
+    let id = Some(json!(id).to_string());
+    let request = rig
+        .of(&["tool.request"])
+        .into_iter()
+        .find(|line| mcp(line).id == id)?;
+    let end = rig
+        .lines()
+        .into_iter()
+        .find(|line| line.exchange.as_ref().and_then(|e| e.call) == Some(request.seq))?;
+    Some((state(&end), error(&end).map(str::to_owned)))
+}
+
+#[tokio::test]
+async fn sessions_with_one_address_do_not_end_each_others_calls() {
+    let upstream = of_many().await;
+    let rig = rig(&upstream, "/sse").await;
+    let (mut first, mut got_first) = stream_of(&rig, "a").await;
+    let (mut second, mut got_second) = stream_of(&rig, "b").await;
+    posts(&rig, "a", "open", "wait").await;
+    posts(&rig, "a", "one", "lookup").await;
+    until(&mut first, &mut got_first, b"\"id\":\"one\"").await;
+    assert_eq!(end_of_id(&rig, "one"), Some((State::Completed, None)));
+    // Which of the two it was cannot be told by the address, and is not claimed.
+    let asked = rig.of(&["tool.request"]).remove(0);
+    assert_eq!(asked.agent.unwrap().name, "unnamed");
+
+    posts(&rig, "a", "leave", "leave").await;
+    until(&mut first, &mut got_first, b"\r\n0\r\n\r\n").await;
+    posts(&rig, "b", "two", "lookup").await;
+    until(&mut second, &mut got_second, b"\"id\":\"two\"").await;
+    assert_eq!(end_of_id(&rig, "two"), Some((State::Completed, None)));
+    let asked = rig.of(&["tool.request"]).pop().unwrap();
+    assert_eq!(asked.agent.unwrap().name, "b");
+    posts(&rig, "b", "leave-too", "leave").await;
+    until(&mut second, &mut got_second, b"\r\n0\r\n\r\n").await;
+    let no_answer = Some((State::StreamError, Some("no_answer".to_owned())));
+    assert_eq!(end_of_id(&rig, "open"), no_answer);
+}
+
+#[tokio::test]
+async fn a_call_that_is_posted_as_its_stream_ends_is_closed() {
+    let upstream = of_many().await;
+    let rig = rig(&upstream, "/sse").await;
+    let (mut stream, mut got) = stream_of(&rig, "a").await;
+    let message = call(json!("late"), "wait", json!({})).to_string();
+    let posted = request(
+        "POST",
+        "/messages",
+        &[("X-Client", "a")],
+        message.as_bytes(),
+    );
+    let (begun, rest) = posted.split_at(posted.len() - 10);
+    let mut late = rig.connect().await;
+    late.write_all(begun).await.unwrap();
+    // The gateway has looked up the address by its head.
+    posts(&rig, "a", "leave", "leave").await;
+    until(&mut stream, &mut got, b"\r\n0\r\n\r\n").await;
+    late.write_all(rest).await.unwrap();
+    let answer = super::rig::to_end(&mut late).await;
+    assert!(
+        text(&answer).starts_with("HTTP/1.1 202"),
+        "{}",
+        text(&answer)
+    );
+    let no_answer = Some((State::StreamError, Some("no_answer".to_owned())));
+    assert_eq!(end_of_id(&rig, "late"), no_answer);
+}

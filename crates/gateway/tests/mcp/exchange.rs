@@ -213,7 +213,7 @@ async fn a_failed_tool_and_an_error_are_told_apart() {
         ]
     );
     assert_eq!(
-        rig.of(&["mcp.message"]).len(),
+        rig.of(&["gap"]).len(),
         1,
         "the answer that is no JSON is noted"
     );

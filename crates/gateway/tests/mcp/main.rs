@@ -13,7 +13,9 @@ mod disconnect;
 #[path = "../gateway/disk.rs"]
 mod disk;
 mod endpoint;
+mod ends;
 mod exchange;
+mod losses;
 #[path = "../gateway/rig.rs"]
 mod rig;
 mod socket;

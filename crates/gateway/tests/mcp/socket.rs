@@ -17,14 +17,14 @@ use tokio::task::JoinHandle;
 /// How long nothing may come while nothing may come.
 const SILENCE: Duration = Duration::from_millis(150);
 
-struct Socket {
-    rig: Rig,
+pub(super) struct Socket {
+    pub(super) rig: Rig,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
     _upstream: Upstream,
 }
 
-async fn socket(switch: &Switch) -> Socket {
+pub(super) async fn socket(switch: &Switch) -> Socket {
     let upstream = Upstream::answering("").await;
     let rig = Rig::on_disk(upstream.addr, switch, |_| {}).await;
     let listener = Listener::bind(rig.dir.path()).await.unwrap();
@@ -45,13 +45,13 @@ async fn socket(switch: &Switch) -> Socket {
     }
 }
 
-struct Wrapper {
-    wire: Wire<OwnedReadHalf>,
+pub(super) struct Wrapper {
+    pub(super) wire: Wire<OwnedReadHalf>,
     to: OwnedWriteHalf,
 }
 
 impl Wrapper {
-    async fn connect(socket: &Socket) -> Self {
+    pub(super) async fn connect(socket: &Socket) -> Self {
         let path = socket.rig.dir.path().join("recorder.sock");
         let (from, to) = UnixStream::connect(path).await.unwrap().into_split();
         let mut wrapper = Self {
@@ -73,13 +73,13 @@ impl Wrapper {
         wrapper
     }
 
-    async fn send(&mut self, frame: &Frame) {
+    pub(super) async fn send(&mut self, frame: &Frame) {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes).unwrap();
         within(self.to.write_all(&bytes)).await.unwrap();
     }
 
-    async fn line(&mut self, direction: Direction, line: &str) {
+    pub(super) async fn line(&mut self, direction: Direction, line: &str) {
         self.send(&Frame::Line(
             direction,
             Bytes::copy_from_slice(line.as_bytes()),
@@ -87,7 +87,7 @@ impl Wrapper {
         .await;
     }
 
-    async fn hear(&mut self) -> Frame {
+    pub(super) async fn hear(&mut self) -> Frame {
         within(self.wire.next()).await.unwrap().expect("a frame")
     }
 

@@ -106,7 +106,7 @@ async fn what_is_no_event_and_what_is_too_odd_passes_and_is_noted() {
     drop(tell);
     got.extend(to_end(&mut stream).await);
     assert!(super::rig::find(&got, odd).is_some());
-    let messages = rig.of(&["mcp.message"]);
+    let messages = rig.of(&["mcp.message", "gap"]);
     let problems: Vec<_> = messages
         .iter()
         .filter_map(|m| {
