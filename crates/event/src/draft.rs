@@ -70,7 +70,7 @@ pub struct Draft {
     /// Digest of the governance configuration in effect, `sha256:` and hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub governance: Option<String>,
-    /// Measurements and facts of recorder events (start, environment, clock), by name.
+    /// Measurements and facts of recorder events (start, environment, clock) and of runs' starts and links, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<serde_json::Map<String, serde_json::Value>>,
     /// References to bodies.

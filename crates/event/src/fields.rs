@@ -25,7 +25,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// How the event was assigned to the run: `header`, `path`, `claude-code-session`, `mcp-session`,
-    /// `traceparent`, `previous-response`, `history`, `tool-call`, `process`, `new`.
+    /// `traceparent`, `previous-response`, `retry`, `history`, `tool-call`, `process`, `new`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Human user on whose behalf the agent acts, as a pseudonymous reference.

@@ -69,13 +69,14 @@ impl Asked {
         self.view.as_ref().and_then(|view| view.gen_ai.stream) == Some(true)
     }
 
-    /// Fills in the request event and puts it into its run. Returns the events that come before it, and who looks at
+    /// Fills in the request event and puts it into its run, `retry_of` being that of the attempt it repeats. Returns the events that come before it, and who looks at
     /// the answer.
     pub(crate) fn assign(
         self,
         ctx: &Arc<Context>,
         received: &Received,
         run_in_path: Option<&str>,
+        retry_of: Option<&str>,
         draft: &mut Draft,
     ) -> (Vec<Draft>, ModelObserver) {
         let agent = draft.agent.clone().unwrap_or_default();
@@ -88,6 +89,7 @@ impl Asked {
             ids: Ids::of(&received.parts.headers, run_in_path),
             continuity,
             tool_call: None,
+            retry_of,
         };
         let (now_ms, entropy) = moment();
         let assigned = ctx.tracker().assign(&request, now_ms, entropy);
@@ -95,8 +97,10 @@ impl Asked {
             .as_ref()
             .map(|run| run.events(&agent, draft.source))
             .unwrap_or_default();
-        let (run, turn) = assigned.map(|run| (run.run, run.turn)).unzip();
-        draft.run = run;
+        let turn = assigned.as_ref().and_then(|run| run.turn);
+        if let Some(run) = assigned {
+            run.place(draft);
+        }
         let mut problem = None;
         if let Some(view) = self.view {
             problem.clone_from(&view.problem);
@@ -106,7 +110,7 @@ impl Asked {
             ctx: ctx.clone(),
             api: self.api,
             agent: agent.name,
-            turn: turn.flatten(),
+            turn,
             reader: None,
             streams: false,
             request_id: None,
@@ -230,12 +234,25 @@ impl Observer for ModelObserver {
             out.push(self.not_understood(call, "response"));
         }
         let cut_short = whole && self.streams && !view.terminated && view.problem.is_none();
-        let (error, stream_error) = (view.error.clone(), view.stream_error.clone());
+        let (mut error, mut stream_error) = (view.error.clone(), view.stream_error.clone());
+        if !self.streams && view.message.is_none() {
+            // An error after HTTP 200 with nothing before it: nothing had begun that could break.
+            error = error.or_else(|| stream_error.take());
+        }
         tell_answer(draft, asked, view);
         Verdict {
             error,
             stream_error,
             cut_short,
+        }
+    }
+}
+
+/// A call that never got to an answer leaves nobody waiting for one.
+impl Drop for ModelObserver {
+    fn drop(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            self.ctx.tracker().answered(&self.agent, turn, None);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One request to an HTTP upstream, from its head on.
 
 use crate::admission::Admission;
-use crate::attempts::{Attempt, Fingerprint};
+use crate::attempts::{Attempt, End, Fingerprint};
 use crate::body::Reply;
 use crate::config::Target;
 use crate::context::Context;
@@ -130,7 +130,14 @@ async fn upstream(
     let pace = Pace::Auto {
         streams: asked.streams(),
     };
-    let (ahead, observer) = asked.assign(ctx, &received, place.run.as_deref(), &mut draft);
+    let (ahead, observer) = asked.assign(
+        ctx,
+        &received,
+        place.run.as_deref(),
+        attempt.run.as_deref(),
+        &mut draft,
+    );
+    let run = draft.run.as_ref().map(|run| run.id.clone());
     let plan = Plan {
         schema: schema(Some(&target), &received.parts),
         target,
@@ -145,11 +152,13 @@ async fn upstream(
         pace,
         on_disconnect: Disconnect::Propagate,
     };
-    let opened = |seq| ctx.attempts().opened(&attempt, seq, Instant::now());
-    let carried = relay::carry(ctx, plan, received, reply, opened).await;
-    if carried.is_some_and(|carried| carried.state != State::Completed) {
-        ctx.attempts().failed(&attempt, Instant::now());
-    }
+    let opened = |seq| ctx.attempts().opened(&attempt, seq, run, Instant::now());
+    let end = match relay::carry(ctx, plan, received, reply, opened).await {
+        None => End::NotOpened,
+        Some(carried) if carried.state == State::Completed => End::Answered,
+        Some(_) => End::Failed,
+    };
+    ctx.attempts().ended(&attempt, end, Instant::now());
 }
 
 fn attempt(
@@ -243,13 +252,16 @@ pub(crate) async fn not_taken(
         ids: Ids::of(&parts.headers, place.run.as_deref()),
         continuity: Continuity::None,
         tool_call: None,
+        retry_of: None,
     };
     let assigned = ctx.tracker().assign(&in_run, now_ms, entropy);
     let ahead = assigned
         .as_ref()
         .map(|run| run.events(&facts.agent, draft.source))
         .unwrap_or_default();
-    draft.run = assigned.map(|assigned| assigned.run);
+    if let Some(assigned) = assigned {
+        assigned.place(&mut draft);
+    }
     let opening = Opening {
         draft,
         ahead,

@@ -82,7 +82,8 @@ pub(crate) async fn handle(
         attempt: Some(1),
         ..Exchange::default()
     });
-    let (mut ahead, mut observer) = asked.assign(ctx, &received, place.run.as_deref(), &mut draft);
+    let (mut ahead, mut observer) =
+        asked.assign(ctx, &received, place.run.as_deref(), None, &mut draft);
     if draft.run.is_none() {
         ahead.extend(own_run(ctx, &mut draft));
     }
@@ -169,6 +170,7 @@ fn own_run(ctx: &Context, draft: &mut event::Draft) -> Vec<event::Draft> {
         ids: crate::runs::Ids::default(),
         continuity: crate::runs::Continuity::Process,
         tool_call: None,
+        retry_of: None,
     };
     let (now_ms, entropy) = moment();
     let Some(assigned) = ctx.tracker().assign(&request, now_ms, entropy) else {

@@ -157,7 +157,7 @@ fn facts(line: &Line, words: &mut Vec<String>) {
     let Some(facts) = &line.facts else {
         return;
     };
-    const SHOWN: [&str; 10] = [
+    const SHOWN: [&str; 14] = [
         "version",
         "commit",
         "synchronized",
@@ -168,6 +168,10 @@ fn facts(line: &Line, words: &mut Vec<String>) {
         "calls_open",
         "command",
         "exit_code",
+        "twin_by",
+        "twin_run",
+        "twin_runs",
+        "run_ids_ignored",
     ];
     for name in SHOWN {
         match facts.get(name) {
@@ -245,6 +249,10 @@ mod tests {
             (
                 r#""kind":"run.history","history":{"change":"edited","at":3,"seen":5,"sent":7}"#,
                 "history edited at message 3 (seen 5, sent 7)",
+            ),
+            (
+                r#""kind":"run.link","facts":{"twin_by":"same-history","twin_run":"R2","twin_runs":3}"#,
+                "twin_by same-history · twin_run R2 · twin_runs 3",
             ),
             (r#""kind":"something.new","brand_new":1"#, ""),
         ] {

@@ -2,7 +2,7 @@
 
 use event::{Kind, Line, State};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Token counts as the providers reported them, added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -22,8 +22,10 @@ pub(crate) struct Tokens {
 pub(crate) struct RunSummary {
     /// Its id.
     pub(crate) run: String,
-    /// The agent that ran.
+    /// The agent that began it.
     pub(crate) agent: Option<String>,
+    /// Every agent with an event in it: one that names the run may join it.
+    pub(crate) agents: BTreeSet<String>,
     /// The run that delegated to it.
     pub(crate) parent: Option<String>,
     /// Time of its first event.
@@ -70,6 +72,13 @@ impl RunSummary {
         }
     }
 
+    /// The agents that joined a run of another.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = &str> {
+        let first = self.agent.as_deref();
+        let all = self.agents.iter().map(String::as_str);
+        all.filter(move |agent| Some(*agent) != first)
+    }
+
     /// Whether every call that ended was completed.
     pub(crate) fn is_clean(&self) -> bool {
         self.ended
@@ -108,8 +117,11 @@ impl Summaries {
         summary.last.clone_from(&line.time);
         summary.last_seq = line.seq;
         summary.events += 1;
-        if summary.agent.is_none() {
-            summary.agent = line.agent.as_ref().map(|agent| agent.name.clone());
+        if let Some(agent) = &line.agent {
+            summary.agent.get_or_insert_with(|| agent.name.clone());
+            if !summary.agents.contains(&agent.name) {
+                summary.agents.insert(agent.name.clone());
+            }
         }
         if summary.parent.is_none() {
             summary.parent.clone_from(&run.parent);
@@ -134,6 +146,13 @@ impl Summaries {
     /// The runs in the order in which they began.
     pub(crate) fn runs(&self) -> &[RunSummary] {
         &self.runs
+    }
+
+    /// The agents of all runs.
+    pub(crate) fn agents(&self) -> Vec<&str> {
+        let agents = self.runs.iter().flat_map(|run| &run.agents);
+        let distinct: BTreeSet<&str> = agents.map(String::as_str).collect();
+        distinct.into_iter().collect()
     }
 }
 
@@ -258,6 +277,23 @@ mod tests {
         assert_eq!(run.state(), "1 open, 1 interrupted");
         assert_eq!((run.first_seq, run.last_seq), (0, 5));
         assert!(!run.is_clean());
+    }
+
+    #[test]
+    fn every_agent_of_a_run_is_known() {
+        let mut summaries = Summaries::default();
+        for (seq, agent) in ["b", "a", "b", "c"].into_iter().enumerate() {
+            summaries.add(&line(seq as u64, Kind::HttpRequest, |draft| {
+                draft.agent = Some(event::Agent {
+                    name: agent.to_owned(),
+                    client: None,
+                });
+            }));
+        }
+        let run = summaries.runs().first().unwrap();
+        assert_eq!(run.agent.as_deref(), Some("b"));
+        assert_eq!(run.joined().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(summaries.agents(), ["a", "b", "c"]);
     }
 
     #[test]

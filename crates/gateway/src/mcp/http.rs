@@ -265,6 +265,7 @@ impl Way<'_> {
                     view.arguments.unwrap_or("{}"),
                 )
             }),
+            retry_of: None,
         };
         let (now_ms, entropy) = moment();
         ctx.tracker().assign(&request, now_ms, entropy)

@@ -33,7 +33,19 @@ impl<'a> Ids<'a> {
     /// The ids in a request's headers; `path` is the id the router found in the address.
     #[must_use]
     pub fn of(headers: &'a HeaderMap, path: Option<&'a str>) -> Self {
-        let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        let get = |name: &str| {
+            let mut values = headers
+                .get_all(name)
+                .iter()
+                .map(http::HeaderValue::as_bytes);
+            let first = values.next()?;
+            // Of two that differ neither is believed: the empty id is not acceptable.
+            Some(if values.all(|value| value == first) {
+                first
+            } else {
+                b""
+            })
+        };
         Self {
             process: None,
             header: get("x-tacho-run"),
@@ -204,6 +216,18 @@ mod tests {
             read(&wrapped).run,
             named("p.a", "claude-code-session", Some("p"))
         );
+    }
+
+    #[test]
+    fn an_id_that_is_given_twice_counts_when_it_is_one() {
+        for (second, expected) in [("one", named("one", "header", None)), ("two", None)] {
+            let mut headers = HeaderMap::new();
+            headers.append("x-tacho-run", http::HeaderValue::from_static("one"));
+            headers.append("x-tacho-run", second.parse().unwrap());
+            let said = read(&Ids::of(&headers, None));
+            assert_eq!(said.ignored, u32::from(expected.is_none()), "{second}");
+            assert_eq!(said.run, expected, "{second}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod history;
 pub use conversations::Turn;
 pub use explicit::{Ids, MAX_ID_BYTES, acceptable};
 
-use conversations::Conversations;
+use conversations::{Conversations, Located};
 use delegation::RecentCalls;
 use event::{Agent, Draft, History, Kind, Run, Source};
 use protocol::{RequestView, ResponseView};
@@ -72,6 +72,8 @@ pub struct Request<'a> {
     pub continuity: Continuity<'a>,
     /// The MCP tool call it makes: name and arguments as JSON.
     pub tool_call: Option<(&'a str, &'a str)>,
+    /// The run of the attempt that this request repeats, where the client or a failure before it says so.
+    pub retry_of: Option<&'a str>,
 }
 
 /// Where a request belongs.
@@ -87,10 +89,27 @@ pub struct Assignment {
     pub history: Vec<History>,
     /// For a model request: hand it back with the answer.
     pub turn: Option<Turn>,
+    /// Other runs that fit as well, so that the assignment may be wrong between them.
+    pub twins: Option<Twins>,
+    /// Ids that the request carries and that were not believed.
+    pub ignored: u32,
+}
+
+/// Runs that cannot be told apart by what a request says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twins {
+    /// The one of them that was used last.
+    pub run: String,
+    /// How many they are.
+    pub count: usize,
 }
 
 impl Assignment {
     /// The events to record before the request itself: `run.start`, `run.link`, `run.history`.
+    ///
+    /// Facts of a start or a link say which other runs fit as well: `twin_run` names one, `twin_runs` counts them, and
+    /// `twin_by` is `same-opening` (they began with the same words and wait for their first answer) or `same-history`
+    /// (they stand at the same words, answers included).
     #[must_use]
     pub fn events(&self, agent: &Agent, source: Source) -> Vec<Draft> {
         let draft = |kind| {
@@ -99,14 +118,46 @@ impl Assignment {
             draft.run = Some(self.run.clone());
             draft
         };
+        let twins = self.twins.as_ref().map(|twins| twins.facts(self.started));
         let start = self.started.then(|| draft(Kind::RunStart));
-        let link = self.linked.then(|| draft(Kind::RunLink));
+        let linked = self.linked || (twins.is_some() && !self.started);
+        let link = linked.then(|| draft(Kind::RunLink));
         let history = self.history.iter().map(|history| {
             let mut draft = draft(Kind::RunHistory);
             draft.history = Some(history.clone());
             draft
         });
-        start.into_iter().chain(link).chain(history).collect()
+        let mut events: Vec<Draft> = start.into_iter().chain(link).chain(history).collect();
+        if let Some(first) = events.first_mut() {
+            first.facts = twins;
+        }
+        events
+    }
+}
+
+impl Assignment {
+    /// Puts the request's own event into the run.
+    pub fn place(self, draft: &mut Draft) {
+        draft.run = Some(self.run);
+        if self.ignored > 0 {
+            let facts = draft.facts.get_or_insert_default();
+            facts.insert("run_ids_ignored".to_owned(), self.ignored.into());
+        }
+    }
+}
+
+impl Twins {
+    fn facts(&self, began: bool) -> serde_json::Map<String, serde_json::Value> {
+        let by = if began {
+            "same-opening"
+        } else {
+            "same-history"
+        };
+        serde_json::Map::from_iter([
+            ("twin_by".to_owned(), by.into()),
+            ("twin_run".to_owned(), self.run.clone().into()),
+            ("twin_runs".to_owned(), self.count.into()),
+        ])
     }
 }
 
@@ -188,6 +239,7 @@ impl Tracker {
         let mut names = Vec::new();
         let mut parent = None;
         let mut id = None;
+        let mut twins = Vec::new();
         let (found, by) = if let Some(named) = said.run {
             let name = format!("run\n{}", named.id);
             let found = self.names.get(&name).copied();
@@ -209,7 +261,9 @@ impl Tracker {
             id = Some(trace);
             (found, "traceparent")
         } else {
-            self.by_continuity(request, sent.as_ref(), now_ms, &mut names)?
+            let (located, by) = self.by_continuity(request, sent.as_ref(), now_ms, &mut names)?;
+            twins = located.twins;
+            (located.run, by)
         };
 
         let started = found.is_none();
@@ -262,6 +316,16 @@ impl Tracker {
             linked,
             history,
             turn,
+            twins: self.twins(&twins),
+            ignored: said.ignored,
+        })
+    }
+
+    fn twins(&self, runs: &[u64]) -> Option<Twins> {
+        let newest = runs.iter().find_map(|run| self.runs.get(run))?;
+        Some(Twins {
+            run: newest.id.clone(),
+            count: runs.len(),
         })
     }
 
@@ -296,33 +360,40 @@ impl Tracker {
         sent: Option<&conversations::Sent<'_>>,
         now_ms: u64,
         names: &mut Vec<String>,
-    ) -> Option<(Option<u64>, &'static str)> {
+    ) -> Option<(Located, &'static str)> {
+        let only = |run: Option<u64>| Located {
+            run,
+            twins: Vec::new(),
+        };
         match request.continuity {
             Continuity::None => None,
-            Continuity::Process => Some((None, "new")),
+            Continuity::Process => Some((only(None), "new")),
             Continuity::Messages(view) => {
                 let previous = view.previous_response_id.as_ref();
                 let previous =
                     previous.and_then(|id| self.conversations.run_of_response(request.agent, id));
                 if previous.is_some() {
-                    return Some((previous, "previous-response"));
+                    return Some((only(previous), "previous-response"));
                 }
                 if let Some(conversation) = view.conversation.as_ref() {
                     let name = format!("conversation\n{}\n{conversation}", request.agent);
                     let found = self.names.get(&name).copied();
                     names.push(name);
-                    return Some((found, "previous-response"));
+                    return Some((only(found), "previous-response"));
                 }
-                Some((
-                    sent.and_then(|sent| self.conversations.locate(sent)),
-                    "history",
-                ))
+                let repeated = request.retry_of.map(|id| format!("run\n{id}"));
+                let repeated = repeated.and_then(|name| self.names.get(&name).copied());
+                if repeated.is_some() {
+                    return Some((only(repeated), "retry"));
+                }
+                let located = sent.map(|sent| self.conversations.locate(sent));
+                Some((located.unwrap_or_default(), "history"))
             }
             Continuity::Server { name, begins } => {
                 if let Some((tool, arguments)) = request.tool_call
                     && let Some(run) = self.recent.caller(request.agent, tool, arguments)
                 {
-                    return Some((Some(run), "tool-call"));
+                    return Some((only(Some(run)), "tool-call"));
                 }
                 let key = format!("server\n{}\n{name}", request.agent);
                 let found = self.names.get(&key).copied().filter(|run| {
@@ -330,7 +401,7 @@ impl Tracker {
                     !begins && now_ms.saturating_sub(last_ms) < self.limits.idle_ms
                 });
                 names.push(key);
-                Some((found, "history"))
+                Some((only(found), "history"))
             }
         }
     }

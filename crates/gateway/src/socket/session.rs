@@ -118,6 +118,7 @@ impl Session {
             },
             continuity: Continuity::Process,
             tool_call: None,
+            retry_of: None,
         };
         let (now_ms, entropy) = moment();
         let assignment = ctx.tracker().assign(&request, now_ms, entropy);
@@ -472,6 +473,7 @@ impl Session {
                 view.target.as_deref().unwrap_or_default(),
                 view.arguments.unwrap_or("{}"),
             )),
+            retry_of: None,
         };
         let (now_ms, entropy) = moment();
         let Some(assignment) = self.ctx.tracker().assign(&request, now_ms, entropy) else {

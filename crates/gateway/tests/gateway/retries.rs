@@ -73,3 +73,34 @@ async fn an_idempotency_key_that_comes_again() {
         Some("k-1")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_calls_beside_each_other_are_no_retries_and_no_one_run() {
+    let gate = Arc::new(tokio::sync::Barrier::new(5));
+    let upstream = Upstream::scripted(move |_, mut stream| {
+        let gate = gate.clone();
+        async move {
+            // Nobody is answered before all have asked.
+            gate.wait().await;
+            stream
+                .write_all(&ok("application/json", b"{}"))
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    let rig = Rig::new(upstream.addr).await;
+    let request = post(
+        "/openai/v1/chat/completions",
+        br#"{"model":"m","messages":[{"role":"user","content":"q"}]}"#,
+    );
+    let ask = || rig.exchange(&request);
+    tokio::join!(ask(), ask(), ask(), ask(), ask());
+    let calls = rig.closed(5).await;
+    assert_eq!(attempts(&calls), [(Some(1), None); 5]);
+    let runs: std::collections::HashSet<_> = calls
+        .iter()
+        .map(|(request, _)| request.run.as_ref().unwrap().id.clone())
+        .collect();
+    assert_eq!(runs.len(), 5);
+}

@@ -33,6 +33,8 @@ pub(crate) struct Timeline {
     pub(crate) models: Vec<String>,
     /// Runs that this one delegated to.
     pub(crate) children: Vec<Child>,
+    /// Where other runs fitted as well as this one.
+    pub(crate) twins: Vec<Twin>,
     /// Whether nothing speaks against the record of this run being whole.
     pub(crate) whole: bool,
     /// What speaks against it, in sentences.
@@ -52,6 +54,19 @@ pub(crate) struct Child {
     pub(crate) seq: u64,
     /// When.
     pub(crate) time: String,
+}
+
+/// A place where what a request says did not tell this run from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Twin {
+    /// The event that says so.
+    pub(crate) seq: u64,
+    /// `same-opening` or `same-history`.
+    pub(crate) by: String,
+    /// One of the other runs.
+    pub(crate) run: String,
+    /// How many others there are.
+    pub(crate) runs: u64,
 }
 
 /// One thing that happened.

@@ -4,7 +4,8 @@
 use super::collect::Collected;
 use super::texts;
 use super::{
-    Asked, Bodies, CallStep, Called, End, MessagesStep, ModelStep, Step, Timeline, ToolStep, What,
+    Asked, Bodies, CallStep, Called, End, MessagesStep, ModelStep, Step, Timeline, ToolStep, Twin,
+    What,
 };
 use crate::describe::describe;
 use crate::{body, when};
@@ -74,6 +75,7 @@ impl Timeline {
             client,
             grouped_by,
             models: models(&lines),
+            twins: lines.iter().filter_map(twin).collect(),
             whole: doubts.is_empty(),
             doubts,
             children,
@@ -81,6 +83,17 @@ impl Timeline {
             summary,
         }
     }
+}
+
+fn twin(line: &Line) -> Option<Twin> {
+    let facts = line.facts.as_ref()?;
+    let text = |name| Some(facts.get(name)?.as_str()?.to_owned());
+    Some(Twin {
+        seq: line.seq,
+        by: text("twin_by")?,
+        run: text("twin_run")?,
+        runs: facts.get("twin_runs")?.as_u64()?,
+    })
 }
 
 fn models(lines: &[Line]) -> Vec<String> {

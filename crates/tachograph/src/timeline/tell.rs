@@ -60,6 +60,10 @@ impl Teller<'_> {
                 None => agent.to_owned(),
             },
         )?;
+        let joined: Vec<&str> = run.joined().collect();
+        if !joined.is_empty() {
+            self.row("joined", &format!("by {}", joined.join(", ")))?;
+        }
         if let Some(parent) = &run.parent {
             self.row("parent", &format!("run {parent}"))?;
         }
@@ -78,6 +82,21 @@ impl Teller<'_> {
         self.row("tokens", &tokens(run))?;
         if let Some(by) = &timeline.grouped_by {
             self.row("grouped", &format!("by {by}"))?;
+        }
+        for (by, words) in [
+            ("same-opening", "began with the same words, then unanswered"),
+            ("same-history", "had the same history, answers included"),
+        ] {
+            if let Some(twin) = timeline.twins.iter().find(|twin| twin.by == by) {
+                let others = match twin.runs.saturating_sub(1) {
+                    0 => String::new(),
+                    more => format!(" and {}", counted(more, "other run")),
+                };
+                self.row(
+                    "beside",
+                    &format!("run {}{others} {words}: #{}", twin.run, twin.seq),
+                )?;
+            }
         }
         if run.departures > 0 {
             let text = format!(

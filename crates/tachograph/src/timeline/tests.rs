@@ -207,6 +207,36 @@ fn whatever_speaks_against_the_record_is_said() {
 }
 
 #[test]
+fn runs_that_fitted_as_well_are_named() {
+    let mut log = Log::default();
+    for (kind, by, runs) in [
+        (Kind::RunStart, "same-opening", 1),
+        (Kind::RunLink, "same-history", 3),
+    ] {
+        log.event(kind, |draft| {
+            draft.facts = Some(serde_json::Map::from_iter([
+                ("twin_by".to_owned(), by.into()),
+                ("twin_run".to_owned(), "R2".into()),
+                ("twin_runs".to_owned(), runs.into()),
+            ]));
+        });
+    }
+    let told: Vec<(String, String, u64)> = log
+        .tell()
+        .twins
+        .into_iter()
+        .map(|twin| (twin.by, twin.run, twin.runs))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("same-opening".to_owned(), "R2".to_owned(), 1),
+            ("same-history".to_owned(), "R2".to_owned(), 3)
+        ]
+    );
+}
+
+#[test]
 fn a_body_that_is_gone_is_said_and_the_rest_is_told() {
     let mut log = Log::default();
     log.tool_call("{}", "", None, State::Completed);

@@ -54,7 +54,7 @@ impl Conversations {
                 branch.tick = tick;
                 self.units += more.len();
                 for (index, chain) in links.into_iter().enumerate() {
-                    self.chains.insert(
+                    self.chains.put(
                         chain,
                         Place {
                             run,
@@ -111,18 +111,12 @@ impl Conversations {
         let mut chain = scope;
         for (index, mark) in marks.iter().enumerate() {
             chain = link(chain, *mark);
-            // A branch that had this beginning before keeps it: it is found by what follows.
             let place = Place {
                 run,
                 branch: id,
                 len: index + 1,
             };
-            match self.chains.get(&chain) {
-                Some(held) if held.run == run => {}
-                _ => {
-                    self.chains.insert(chain, place);
-                }
-            }
+            self.chains.put_first(chain, place);
         }
         self.units += marks.len();
         let asked = marks.len();
@@ -245,7 +239,7 @@ impl Conversations {
                     branch.settled = len;
                     branch.blind = false;
                     let chain = branch.chain;
-                    self.chains.insert(chain, place);
+                    self.chains.put(chain, place);
                     self.units += 1;
                     return place;
                 }
@@ -304,10 +298,7 @@ impl Conversations {
         let mut chain = branch.scope;
         for mark in &branch.marks {
             chain = link(chain, *mark);
-            let held = self.chains.get(&chain);
-            if held.is_some_and(|place| place.run == run && place.branch == branch.id) {
-                self.chains.remove(&chain);
-            }
+            self.chains.remove(chain, run, branch.id);
         }
     }
 }

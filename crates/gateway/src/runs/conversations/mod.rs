@@ -1,19 +1,21 @@
 //! Message histories of the runs, and the index that finds the run a history belongs to.
 //!
-//! Lookup costs a step a message, however many runs there are. Everything an entry of an index
-//! points to is compared before it is believed.
+//! Lookup costs a step a message, and one more for each run that begins alike, up to a bound. Everything an entry of an
+//! index points to is compared before it is believed.
 
+mod chains;
 mod grow;
+mod locate;
 
-use super::branch::{Branch, Fit, link};
+pub(super) use locate::Located;
+
+use super::branch::Branch;
 use super::history::{Change, Departure, MAX_DEPARTURES, Mark, Part};
+use chains::Chains;
 use event::History;
 use protocol::{MessageView, RequestView};
 use std::collections::{HashMap, HashSet, VecDeque, hash_map::RandomState};
 use std::hash::BuildHasher as _;
-
-/// Messages from the end of a request that are asked for their run.
-const MAX_VOTERS: usize = 128;
 
 /// A request whose answer is awaited. Give it back to [`super::Tracker::answered`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,7 @@ struct Conversation {
 pub(super) struct Conversations {
     runs: HashMap<u64, Conversation>,
     /// Chain over a history to the branch that had it.
-    chains: HashMap<u128, Place>,
+    chains: Chains,
     /// Digest of an answer, a tool call id or a response id to the place where it was seen.
     facts: HashMap<u128, Place>,
     hasher: [RandomState; 2],
@@ -94,67 +96,6 @@ impl Conversations {
         self.facts
             .get(&self.key("response", agent, id.as_bytes()))
             .map(|place| place.run)
-    }
-
-    /// The run that the history of `sent` belongs to: by a beginning that holds an answer, else by
-    /// the answers in it, else by its opening words.
-    pub(super) fn locate(&self, sent: &Sent<'_>) -> Option<u64> {
-        let opening = match self.by_beginning(sent) {
-            Some((Fit::Prefix(_), run)) => return Some(run),
-            other => other.map(|(_, run)| run),
-        };
-        self.by_answers(sent).or(opening)
-    }
-
-    fn by_beginning(&self, sent: &Sent<'_>) -> Option<(Fit, u64)> {
-        let mut chain = sent.scope;
-        let chains: Vec<u128> = sent
-            .marks
-            .iter()
-            .map(|mark| {
-                chain = link(chain, *mark);
-                chain
-            })
-            .collect();
-        chains.iter().rev().find_map(|chain| {
-            let place = self.chains.get(chain)?;
-            let branch = self.branch(place.run, place.branch)?;
-            Some((branch.fits_beginning(&sent.marks)?, place.run))
-        })
-    }
-
-    /// The run that most of the answers and tool calls in the request come from, when it is at
-    /// least half of them.
-    fn by_answers(&self, sent: &Sent<'_>) -> Option<u64> {
-        let mut votes: HashMap<u64, usize> = HashMap::new();
-        let mut asked = 0;
-        for (mark, message) in sent
-            .marks
-            .iter()
-            .zip(&sent.view.messages)
-            .rev()
-            .take(MAX_VOTERS)
-        {
-            let answer = mark.is_answer().then(|| self.answer_key(sent.agent, *mark));
-            let calls = message
-                .tool_call_ids
-                .iter()
-                .map(|id| self.call_key(sent.agent, id));
-            for key in answer.into_iter().chain(calls) {
-                asked += 1;
-                if let Some(place) = self.facts.get(&key)
-                    && self
-                        .branch(place.run, place.branch)
-                        .is_none_or(|b| b.scope == sent.scope)
-                {
-                    *votes.entry(place.run).or_default() += 1;
-                }
-            }
-        }
-        let (run, count) = votes
-            .into_iter()
-            .max_by_key(|(run, count)| (*count, *run))?;
-        (count * 2 >= asked).then_some(run)
     }
 
     /// Puts the request into `run`, and says how its history departs from what the run has seen.

@@ -1,108 +1,9 @@
 //! Which run a request belongs to, and when its history counts as departed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
 
-use gateway::runs::{Assignment, Continuity, Ids, Limits, Request, Tracker};
+use crate::bench::*;
+use gateway::runs::{Continuity, Ids, Limits, Request, Tracker};
 use proptest::prelude::*;
-use protocol::{Fingerprint, MessageView, RequestView, ResponseView, ToolCallView};
-
-/// A message: `system`, `user`, `assistant`, `tool`, and its text, which is its identity.
-fn message(role: &str, text: &str) -> MessageView {
-    let mut digest = [0u8; 32];
-    for (index, byte) in format!("{role}\n{text}").bytes().enumerate() {
-        digest[index % 32] =
-            digest[index % 32].rotate_left(3) ^ byte.wrapping_add((index % 251).to_le_bytes()[0]);
-        digest[(index * 7 + 3) % 32] ^= byte
-            .wrapping_mul(31)
-            .wrapping_add((index % 251).to_le_bytes()[0]);
-    }
-    MessageView {
-        role: role.into(),
-        fingerprint: Fingerprint(digest),
-        text: text.into(),
-        tool_call_ids: Vec::new(),
-        tool_result_ids: Vec::new(),
-    }
-}
-
-fn view(messages: &[MessageView]) -> RequestView {
-    RequestView {
-        gen_ai: event::GenAi {
-            api: "anthropic.messages".into(),
-            ..Default::default()
-        },
-        messages: messages.to_vec(),
-        ..Default::default()
-    }
-}
-
-fn answer(message: &MessageView) -> ResponseView {
-    ResponseView {
-        message: Some(message.clone()),
-        terminated: true,
-        ..Default::default()
-    }
-}
-
-#[derive(Default)]
-struct Bench {
-    tracker: Tracker,
-    clock: u64,
-}
-
-impl Bench {
-    fn request(&mut self, request: &Request<'_>) -> Option<Assignment> {
-        self.clock += 1;
-        self.tracker
-            .assign(request, self.clock, u128::from(self.clock) << 32)
-    }
-
-    fn ask_as(&mut self, agent: &str, ids: Ids<'_>, view: &RequestView) -> Assignment {
-        let continuity = Continuity::Messages(view);
-        self.request(&Request {
-            agent,
-            ids,
-            continuity,
-            tool_call: None,
-        })
-        .unwrap()
-    }
-
-    fn ask(&mut self, messages: &[MessageView]) -> Assignment {
-        self.ask_as("a", Ids::default(), &view(messages))
-    }
-
-    fn answer(&mut self, assignment: &Assignment, message: &MessageView) {
-        self.tracker
-            .answered("a", assignment.turn.unwrap(), Some(&answer(message)));
-    }
-
-    /// Asks, answers, and adds the answer to the conversation.
-    fn turn(&mut self, messages: &mut Vec<MessageView>, reply: &str) -> Assignment {
-        let assignment = self.ask(messages);
-        let reply = message("assistant", reply);
-        self.answer(&assignment, &reply);
-        messages.push(reply);
-        assignment
-    }
-}
-
-fn changes(assignment: &Assignment) -> Vec<(&str, u64)> {
-    assignment
-        .history
-        .iter()
-        .map(|h| (h.change.as_str(), h.at))
-        .collect()
-}
-
-fn by(assignment: &Assignment) -> &str {
-    assignment.run.by.as_deref().unwrap()
-}
+use protocol::{MessageView, ToolCallView};
 
 #[test]
 fn a_conversation_is_one_run() {
@@ -156,13 +57,16 @@ fn a_retry_stays_in_its_run() {
     let mut bench = Bench::default();
     let talk = vec![message("user", "hello")];
     let first = bench.ask(&talk);
-    let second = bench.ask(&talk);
-    assert_eq!(second.run.id, first.run.id, "while the first is in flight");
     bench.tracker.answered("a", first.turn.unwrap(), None);
-    bench.tracker.answered("a", second.turn.unwrap(), None);
-    let third = bench.ask(&talk);
-    assert_eq!(third.run.id, first.run.id, "after both failed");
-    assert!(third.history.is_empty());
+    let second = bench.ask(&talk);
+    assert_eq!(second.run.id, first.run.id, "after it failed");
+    assert!(second.history.is_empty());
+    let third = bench.retry(&first, &talk);
+    assert_eq!(
+        (third.run.id.as_str(), by(&third)),
+        (first.run.id.as_str(), "retry"),
+        "while the second is in flight, because the client says so"
+    );
 }
 
 #[test]
@@ -460,6 +364,7 @@ fn an_mcp_call_joins_the_run_that_asked_for_it() {
         ids: Ids::default(),
         continuity: server,
         tool_call: None,
+        retry_of: None,
     };
     let model = bench.ask(&[message("user", "look up 7")]);
     let mut reply = answer(&message("assistant", "calling"));
@@ -470,6 +375,7 @@ fn an_mcp_call_joins_the_run_that_asked_for_it() {
 
     let call = Request {
         tool_call: Some(("lookup", r#"{ "id": 7 }"#)),
+        retry_of: None,
         ..plain
     };
     let joined = bench.request(&call).unwrap();
@@ -530,6 +436,7 @@ fn a_server_without_sessions_goes_on_until_it_is_idle() {
         ids: Ids::default(),
         continuity: server,
         tool_call: None,
+        retry_of: None,
     };
     let first = tracker.assign(&plain, 1000, 1).unwrap();
     assert_eq!(
@@ -555,6 +462,7 @@ fn what_has_no_id_and_no_history_has_no_run() {
         ids: Ids::default(),
         continuity: Continuity::None,
         tool_call: None,
+        retry_of: None,
     };
     assert_eq!(bench.request(&nothing), None);
     let ids = Ids {
