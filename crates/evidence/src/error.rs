@@ -25,6 +25,12 @@ pub enum Error {
         /// Which directory.
         path: PathBuf,
     },
+    /// The directory holds something else; nothing was written there.
+    #[error("the directory holds `{holds}` but no `format` file: it is not a record")]
+    NotARecord {
+        /// One of the names in it.
+        holds: String,
+    },
     /// The directory was written by a newer version.
     #[error("{what} has format {found}, which is newer than this program reads ({supported})")]
     Newer {

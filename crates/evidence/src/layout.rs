@@ -11,34 +11,31 @@ const WORD: &str = "tachograph";
 
 /// Checks the directory's version, writing it into an empty directory.
 pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<(), Error> {
-    match check(disk) {
-        Err(Error::Missing(_)) => {
-            // A directory that holds something else is not ours to write into.
-            let strangers: Vec<String> = disk
-                .list("")
-                .map_err(|error| Error::io("listing the data directory", &error))?
-                .into_iter()
-                .filter(|name| {
-                    !matches!(
-                        name.as_str(),
-                        "lock" | "tmp" | "recorder.sock" | "address" | "lost+found"
-                    )
-                })
-                .collect();
-            if let Some(name) = strangers.first() {
-                return Err(Error::damaged(
-                    "the data directory",
-                    format!(
-                        "it holds `{name}` but no `{PATH}` file, so it is not a Tachograph store"
-                    ),
-                ));
-            }
-            let text = format!("{WORD} {STORE_FORMAT}\n");
-            disk.publish(PATH, text.as_bytes())
-                .map_err(|error| Error::io("writing format", &error))
-        }
-        other => other,
+    if !is_new(disk)? {
+        return Ok(());
     }
+    let text = format!("{WORD} {STORE_FORMAT}\n");
+    disk.publish(PATH, text.as_bytes())
+        .map_err(|error| Error::io("writing format", &error))
+}
+
+/// Whether a record can begin here; `false` where there is one. Writes nothing.
+///
+/// # Errors
+/// [`Error::NotARecord`]: a directory that holds something else is not ours to write into.
+pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
+    match check(disk) {
+        Err(Error::Missing(_)) => {}
+        other => return other.map(|()| false),
+    }
+    let names = disk
+        .list("")
+        .map_err(|error| Error::io("listing the data directory", &error))?;
+    let stranger = names.into_iter().find(|name| {
+        let ours = ["lock", "tmp", "recorder.sock", "address", "lost+found"];
+        !ours.contains(&name.as_str())
+    });
+    stranger.map_or(Ok(true), |holds| Err(Error::NotARecord { holds }))
 }
 
 /// Checks the directory's version.

@@ -104,11 +104,24 @@ impl Recorder {
     /// Takes the directory, recovers what an unclean end left, records `recorder.start`, and goes on.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Newer`], [`Error::Damaged`] (the recorder does not continue a log
+    /// [`Error::InUse`], [`Error::Newer`], [`Error::NotARecord`], [`Error::Damaged`] (the recorder does not continue a log
     /// whose acknowledged part has been changed), or what the system says.
     pub fn open(options: Options) -> Result<Self, Error> {
         let disk = LocalDisk::create(&options.dir)
             .map_err(|error| Error::io(format!("creating {}", options.dir.display()), &error))?;
+        if crate::layout::is_new(&disk)? {
+            // A directory that was made beforehand becomes ours. That of a record is as its operator set it since.
+            match disk.make_private() {
+                // It belongs to another user, who decides.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+                done => done.map_err(|error| {
+                    Error::io(
+                        format!("closing {} to others", options.dir.display()),
+                        &error,
+                    )
+                })?,
+            }
+        }
         let lock = DirLock::take(&options.dir).map_err(|error| match error {
             LockError::Held => Error::InUse {
                 path: options.dir.clone(),

@@ -258,7 +258,7 @@ impl Sequencer {
                     let draft = Draft::new(Kind::Heartbeat, Source::Recorder);
                     self.write_own(&draft)?;
                 }
-                Ok(())
+                self.end_refusals()
             }
             Command::Refusals => self.record_refusals(),
             Command::Close { .. } => Ok(()),
@@ -300,13 +300,7 @@ impl Sequencer {
             }
             return Ok(());
         }
-        if self.refused_events > 0 && !self.wal.is_out_of_room() {
-            self.record_refusals()?;
-            if self.told_refused == self.refused_events {
-                (self.refused_events, self.told_refused) = (0, 0);
-                self.progress.refused(0);
-            }
-        }
+        self.end_refusals()?;
         match self.write_event(event.run.as_ref(), event.flags, event.call, &event.sealed) {
             Ok(appended) => {
                 self.acks.push((event.ack, appended));
@@ -317,6 +311,19 @@ impl Sequencer {
                 Err(error)
             }
         }
+    }
+
+    /// Once there is room again, what was refused is told in full, and over.
+    fn end_refusals(&mut self) -> Result<(), Error> {
+        if self.refused_events == 0 || self.wal.is_out_of_room() {
+            return Ok(());
+        }
+        self.record_refusals()?;
+        if self.told_refused == self.refused_events {
+            (self.refused_events, self.told_refused) = (0, 0);
+            self.progress.refused(0);
+        }
+        Ok(())
     }
 
     /// A loss is a record: says how much was refused and not yet told, if there is room for that.

@@ -285,9 +285,34 @@ fn a_newer_or_foreign_directory_is_refused_and_left_alone() {
     std::fs::write(dir.path().join("thesis.txt"), "mine").unwrap();
     assert!(matches!(
         Recorder::open(small(dir.path())),
-        Err(Error::Damaged { .. })
+        Err(Error::NotARecord { holds }) if holds == "thesis.txt"
     ));
     assert!(matches!(Store::open(dir.path()), Err(Error::Missing(_))));
+    let held = std::fs::read_dir(dir.path()).unwrap();
+    let held: Vec<_> = held.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(held, ["thesis.txt"], "nothing is left in it");
+}
+
+#[test]
+fn nobody_else_can_look_into_a_record() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o777)).unwrap();
+    runtime().block_on(async {
+        let recorder = Recorder::open(small(&data)).unwrap();
+        append_until_failure(&recorder, 20).await;
+        recorder.close().await.unwrap();
+    });
+    let mut waiting = vec![data];
+    while let Some(path) = waiting.pop() {
+        let meta = std::fs::metadata(&path).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o077, 0, "{}", path.display());
+        if meta.is_dir() {
+            waiting.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        }
+    }
 }
 
 #[test]
@@ -468,6 +493,7 @@ fn a_full_disk_refuses_and_says_so_and_nothing_is_lost() {
             again = append_until_failure(&recorder, 5).await;
         }
         assert!(again.1.is_none(), "{:?}", again.1);
+        assert_eq!(recorder.status().refused, 0, "what is over is not reported");
         acknowledged.extend(again.0);
         recorder.close().await.unwrap();
         acknowledged

@@ -74,6 +74,15 @@ impl LocalDisk {
         }
     }
 
+    /// Takes everybody else's rights to the directory away.
+    ///
+    /// # Errors
+    /// The directory belongs to another user.
+    pub fn make_private(&self) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&self.root, std::fs::Permissions::from_mode(0o700))
+    }
+
     /// The directory.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Longest address file that is read.
@@ -39,7 +40,9 @@ impl Address {
     /// Publishes the address: whoever reads it sees the old file or the whole new one.
     pub(crate) fn publish(&self, data: &Path) -> io::Result<()> {
         let temporary = data.join(format!("address.{}", self.pid));
-        let mut file = fs_err::File::create(&temporary)?;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
         serde_json::to_writer(&mut file, self)?;
         file.write_all(b"\n")?;
         drop(file);
@@ -74,6 +77,11 @@ mod tests {
         assert_eq!(Address::read(dir.path()).unwrap(), None);
         address.publish(dir.path()).unwrap();
         assert_eq!(Address::read(dir.path()).unwrap(), Some(address));
+        let mode = std::fs::metadata(path(dir.path())).unwrap().permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+            0o600
+        );
         Address::withdraw(dir.path()).unwrap();
         Address::withdraw(dir.path()).unwrap();
         assert_eq!(Address::read(dir.path()).unwrap(), None);

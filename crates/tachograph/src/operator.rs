@@ -52,8 +52,15 @@ pub(crate) struct Report {
     pub(crate) signed_events: u64,
     /// Bytes of the write-ahead log that are not yet in tiles and volumes.
     pub(crate) backlog_bytes: u64,
-    /// Events refused for want of room since the start.
+    /// Events refused for want of room since the last that was recorded.
     pub(crate) refused_events: u64,
+}
+
+impl Report {
+    /// Whether what agents ask is recorded, and therefore let through.
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.refused_events == 0
+    }
 }
 
 /// What does not change while the recorder runs.
@@ -111,7 +118,11 @@ impl Operator {
         }
         let report = || self.report();
         let answer = match request.uri().path() {
-            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/healthz" if report().is_recording() => text(StatusCode::OK, "ok\n"),
+            "/healthz" => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there is no room to record: calls are refused\n",
+            ),
             "/status" => json(&report()),
             "/" => text(StatusCode::OK, &report().to_text()),
             _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
@@ -147,8 +158,13 @@ impl Operator {
 impl Report {
     /// For people.
     pub(crate) fn to_text(&self) -> String {
+        let state = if self.is_recording() {
+            "is recording"
+        } else {
+            "is running and RECORDS NOTHING: there is no room on the disk, so calls are refused"
+        };
         format!(
-            "tachograph {} is recording\n\
+            "tachograph {} {state}\n\
              \n\
              gateway     {}\n\
              record      {}\n\
@@ -222,6 +238,29 @@ fn respond(status: StatusCode, media: &'static str, body: Bytes) -> Response<Ful
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_refuses_calls_does_not_claim_to_record() {
+        for (refused_events, recording) in [(0, true), (1, false)] {
+            let report = Report {
+                version: "1".to_owned(),
+                commit: "c".to_owned(),
+                pid: 1,
+                uptime_s: 1,
+                gateway: "http://127.0.0.1:1".to_owned(),
+                data: "d".to_owned(),
+                governance: "g".to_owned(),
+                durable_events: 9,
+                signed_events: 9,
+                backlog_bytes: 0,
+                refused_events,
+            };
+            assert_eq!(report.is_recording(), recording);
+            let text = report.to_text();
+            assert_eq!(text.contains("is recording"), recording, "{text}");
+            assert_eq!(text.contains("no room"), !recording, "{text}");
+        }
+    }
 
     #[test]
     fn only_addresses_and_localhost_are_answered() {

@@ -10,6 +10,9 @@ use std::path::Path;
 /// The word that stands for the newest run.
 const LAST: &str = "last";
 
+/// What stands before an id that is meant letter by letter: agents name runs, and one may be named `last`.
+const EXACT: &str = "id:";
+
 /// Shortest beginning of a run's id that stands for the whole.
 const MIN_PREFIX: usize = 4;
 
@@ -55,6 +58,9 @@ pub(crate) fn unreadable(data: &Path, error: &Error) -> Failure {
         Error::Damaged { .. } => {
             failure.hint(format!("find out how much is damaged: `tacho verify --data {here}`"))
         }
+        Error::NotARecord { .. } => failure.hint(
+            "name a new or an empty directory with `--data DIR`; nothing was written into this one",
+        ),
         Error::Full(_) => failure.hint("make room on the disk; nothing that was recorded is lost"),
         Error::Missing(_) => failure.hint("restore the missing file from a copy of the record"),
         _ => failure,
@@ -91,7 +97,7 @@ pub(crate) fn parse(data: &Path, entry: Result<Entry, Error>) -> Result<Event, F
     }
 }
 
-/// The run that `text` means: its id, a beginning of it that fits only one, or `last`.
+/// The run that `text` means: its id, a beginning of it that fits only one, `last`, or `id:` and exactly its id.
 /// `runs` are the known ids in the order in which they began.
 pub(crate) fn resolve_run(text: &str, runs: &[&str]) -> Result<String, Failure> {
     if text == LAST {
@@ -101,7 +107,12 @@ pub(crate) fn resolve_run(text: &str, runs: &[&str]) -> Result<String, Failure> 
                 .hint("point an agent at the gateway; `tacho status` names its address")),
         };
     }
-    if let Some(run) = runs.iter().find(|run| run.eq_ignore_ascii_case(text)) {
+    // Ids that differ in case are different runs: the one that was written is meant first.
+    let exact = runs.iter().find(|run| **run == text);
+    let after = text.strip_prefix(EXACT);
+    let exact = exact.or_else(|| runs.iter().find(|run| Some(**run) == after));
+    let alike = || runs.iter().find(|run| run.eq_ignore_ascii_case(text));
+    if let Some(run) = exact.or_else(alike) {
         return Ok((*run).to_owned());
     }
     let fits: Vec<&str> = runs
@@ -181,6 +192,21 @@ mod tests {
             assert_eq!(resolve_run(text, &RUNS).ok().as_deref(), expected, "{text}");
         }
         assert!(resolve_run("last", &[]).is_err());
+        let odd = ["last", "LAST", "id:x", "x", "newest"];
+        for (text, expected) in [
+            ("last", "newest"),
+            ("id:last", "last"),
+            ("id:LAST", "LAST"),
+            ("id:x", "id:x"),
+            ("id:id:x", "id:x"),
+            ("x", "x"),
+        ] {
+            assert_eq!(
+                resolve_run(text, &odd).ok().as_deref(),
+                Some(expected),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -261,6 +261,49 @@ fn a_directory_in_use_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_directory_of_something_else_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.txt"), "mine").unwrap();
+    let args = [
+        "serve",
+        "--gateway",
+        "127.0.0.1:0",
+        "--console",
+        "127.0.0.1:0",
+    ];
+    let (code, out, err) = run(dir.path(), &args);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("holds `thesis.txt`"), "{err}");
+    assert!(!err.contains("damaged") && !err.contains("verify"), "{err}");
+    assert!(
+        err.contains("hint: name a new or an empty directory"),
+        "{err}"
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_record_that_is_open_to_others_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let open = |mode| {
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open(0o777);
+    for warned in [false, true] {
+        // A first start closes the directory; later ones leave it as its operator set it.
+        let serving = Serving::start(dir.path());
+        let mode = std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if warned { 0o755 } else { 0o700 });
+        serving.signal(Signal::TERM);
+        let (code, _, err) = serving.end();
+        assert_eq!(code, Some(0), "{err}");
+        assert_eq!(err.contains("open to other users"), warned, "{err}");
+        open(0o755);
+    }
+}
+
+#[test]
 fn who_follows_sees_what_comes() {
     let dir = tempfile::tempdir().unwrap();
     let serving = Serving::start(dir.path());

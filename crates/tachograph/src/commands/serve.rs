@@ -17,7 +17,7 @@ use gateway::Gateway;
 use gateway::socket::Listener;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -217,7 +217,24 @@ fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorde
     options
         .facts
         .insert("configuration".to_owned(), config.facts());
-    Recorder::open(options).map_err(|error| record::unreadable(data, &error))
+    let recorder = Recorder::open(options).map_err(|error| record::unreadable(data, &error))?;
+    warn_if_open(data);
+    Ok(recorder)
+}
+
+/// Whoever opened a record to others has to know what that means; closing it again is up to them.
+fn warn_if_open(data: &Path) {
+    let Ok(meta) = std::fs::metadata(data) else {
+        // The recorder has just opened it; if it is gone, that will be told.
+        return;
+    };
+    let mode = meta.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        note(&format!(
+            "warning: {here} is open to other users of this machine (mode {mode:04o}), and what agents send is confidential: `chmod 700 {here}`",
+            here = data.display()
+        ));
+    }
 }
 
 /// The directory as someone elsewhere has to name it.

@@ -23,7 +23,9 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Arguments of `tacho status`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Ends with 0 if a recorder is running, with 1 if none is.")]
+#[command(
+    after_help = "Ends with 0 if a recorder is running and has room to record, with 1 otherwise."
+)]
 pub(crate) struct Args {}
 
 /// Asks the recorder; if none answers, looks at the store.
@@ -42,7 +44,11 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
             Ok(Ok(report)) => {
                 running(context, address, &report, &mut out)?;
                 out.flush()?;
-                return Ok(Exit::Done.into());
+                return Ok(if report.is_recording() {
+                    Exit::Done.into()
+                } else {
+                    Exit::Failed.into()
+                });
             }
             Ok(Err(why)) => note(&format!("note: {} does not answer: {why}", address.console)),
             Err(_) => note(&format!(
@@ -66,6 +72,7 @@ fn running(
     if context.json {
         return out.json(&serde_json::json!({
             "running": true,
+            "recording": report.is_recording(),
             "gateway": address.gateway,
             "console": address.console,
             "recorder": report,
@@ -79,6 +86,7 @@ fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failur
     if context.json {
         return out.json(&serde_json::json!({
             "running": false,
+            "recording": false,
             "stopped_cleanly": !unclean,
             "data": context.data.display().to_string(),
             "events": store.len(),
