@@ -214,6 +214,16 @@ impl Target {
             destination,
         })
     }
+
+    /// Reads the configured address of an MCP server: one endpoint, a slash at its end included.
+    pub(crate) fn endpoint(name: &str, url: &str) -> Result<Self, ConfigError> {
+        let mut target = Self::new(name, url, UpstreamApi::Raw)?;
+        target.label = format!("mcp/{name}");
+        if url.ends_with('/') {
+            target.path.push('/');
+        }
+        Ok(target)
+    }
 }
 
 fn check_name(name: &str) -> Result<(), ConfigError> {

@@ -10,7 +10,6 @@ use crate::memory::Memory;
 use crate::runs::Tracker;
 use crate::secret_names::SecretNames;
 use evidence::Recorder;
-use protocol::UpstreamApi;
 use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,14 +66,8 @@ impl Context {
             .mcp
             .iter()
             .map(|(name, server)| {
-                let target = Target::new(name, &server.url, UpstreamApi::Raw)?;
-                Ok((
-                    name.clone(),
-                    Arc::new(Target {
-                        label: format!("mcp/{name}"),
-                        ..target
-                    }),
-                ))
+                let target = Target::endpoint(name, &server.url)?;
+                Ok((name.clone(), Arc::new(target)))
             })
             .collect::<Result<BTreeMap<_, _>, ConfigError>>()?;
         let figures = Figures::new(

@@ -22,10 +22,10 @@ pub(crate) fn join(api: UpstreamApi, base: &str, rest: &str) -> String {
     }
     let mut base = base;
     let mut rest = single_slash(rest);
-    // `/v1/v1/...`: the client's base address and its SDK both bring the version.
-    while let Some(version) = leading_version(rest) {
+    // `/v1/v1beta/...`: the client's base address and its SDK both bring a version. The SDK's, which stands last, counts.
+    while leading_version(rest).is_some() {
         let after = after_first(rest);
-        if leading_version(after) != Some(version) {
+        if leading_version(after).is_none() {
             break;
         }
         rest = after;
@@ -169,6 +169,8 @@ mod tests {
             (OpenAi, "/v1", "/v1/v1/responses", "/v1/responses"),
             (Gemini, "/v1beta", "/v1beta/models", "/v1beta/models"),
             (Gemini, "", "/v1beta/v1beta/models", "/v1beta/models"),
+            (Gemini, "", "/v1/v1beta/models", "/v1beta/models"),
+            (Gemini, "/v1", "/v1beta/v1alpha/models", "/v1alpha/models"),
             // The version nowhere.
             (Anthropic, "", "/messages", "/v1/messages"),
             (

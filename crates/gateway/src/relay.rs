@@ -196,6 +196,9 @@ pub(crate) fn not_recorded(schema: Schema, reply: Reply, error: &evidence::Error
     reply.whole(schema.refuse(Cause::NotRecorded, message)).ok();
 }
 
+/// The head of the answer is over the HTTP reader's bound.
+const HEAD_TOO_LARGE: &str = "answer_head_too_large";
+
 /// Why there is no answer to relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unanswered {
@@ -246,6 +249,10 @@ impl Unanswered {
             Self::Connect(what) => schema.refuse(
                 Cause::UpstreamUnreachable,
                 &format!("the recorder could not reach the upstream: {what}"),
+            ),
+            Self::Broken(HEAD_TOO_LARGE) => schema.refuse(
+                Cause::UpstreamUnreachable,
+                "the upstream's answer has a head that is larger than the recorder takes",
             ),
             Self::Broken(_) => schema.refuse(
                 Cause::UpstreamUnreachable,
@@ -344,6 +351,7 @@ fn broken(error: &hyper_util::client::legacy::Error) -> Unanswered {
         });
     }
     match http {
+        Some(error) if error.is_parse_too_large() => Unanswered::Broken(HEAD_TOO_LARGE),
         Some(error) if error.is_parse() => Unanswered::Broken("malformed_answer"),
         Some(error) if error.is_incomplete_message() => Unanswered::Broken("closed_before_answer"),
         _ => Unanswered::Broken("broken_before_answer"),

@@ -1,6 +1,8 @@
 //! What a person can type.
 
+use crate::failure::Failure;
 use crate::{build, commands, exit};
+use clap::error::ErrorKind;
 use clap::{ColorChoice, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,15 +72,44 @@ pub(crate) enum Command {
     Completions(commands::completions::Args),
 }
 
+impl Cli {
+    /// Whether standard output is a script's that reads JSON. That of `run` and `mcp` belongs to the process they wrap.
+    pub(crate) const fn answers_in_json(&self) -> bool {
+        self.global.json && !matches!(self.command, Command::Run(_) | Command::Mcp(_))
+    }
+}
+
 /// Tells what was wrong with the command line, or prints the help that was asked for.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
-    // Nobody is left to tell when the help cannot be printed.
-    error.print().ok();
-    if error.use_stderr() {
-        exit::Exit::Usage.into()
-    } else {
-        exit::Exit::Done.into()
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Nobody is left to tell when the help cannot be printed.
+        error.print().ok();
+        return if error.use_stderr() {
+            exit::Exit::Usage.into()
+        } else {
+            exit::Exit::Done.into()
+        };
     }
+    usage(&error.render().to_string()).tell(asked_for_json())
+}
+
+/// What clap says, as every other failure is told. It repeats arguments, which may hold anything.
+fn usage(text: &str) -> Failure {
+    let text = text.trim_end();
+    let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let failure = Failure::usage(message);
+    if rest.is_empty() {
+        failure.hint("see `tacho --help`")
+    } else {
+        failure.hint(rest.trim_start())
+    }
+}
+
+/// As [`Cli::answers_in_json`], for a command line that is not understood.
+fn asked_for_json() -> bool {
+    let own = || std::env::args_os().skip(1).take_while(|word| word != "--");
+    own().any(|word| word == "--json") && !own().any(|word| word == "run" || word == "mcp")
 }
 
 #[cfg(test)]

@@ -72,11 +72,15 @@ impl Failure {
         self
     }
 
-    /// Writes the failure to standard error and returns the exit code.
-    pub(crate) fn tell(&self) -> ExitCode {
+    /// Writes the failure to standard error, for a script that asked for JSON also to standard output, and returns the
+    /// exit code.
+    pub(crate) fn tell(&self, json: bool) -> ExitCode {
         let Self::Told(told) = self else {
             return Exit::Done.into();
         };
+        if json {
+            told.write_json();
+        }
         let mut text = format!("error: {}\n", told.message);
         for cause in &told.causes {
             for line in cause.lines() {
@@ -95,6 +99,23 @@ impl Failure {
             .write_all(escape::block(&text).as_bytes())
             .ok();
         told.exit.into()
+    }
+}
+
+impl Told {
+    /// The one document of a command that has no answer.
+    fn write_json(&self) {
+        let error = serde_json::json!({
+            "error": {
+                "message": self.message,
+                "causes": self.causes,
+                "hint": self.hint,
+                "exit_code": self.exit.code(),
+            }
+        });
+        let line = format!("{}\n", escape::json(&error.to_string()));
+        // Standard error has it too.
+        std::io::stdout().write_all(line.as_bytes()).ok();
     }
 }
 

@@ -36,8 +36,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),
     };
+    let json = cli.answers_in_json();
     match commands::dispatch(cli) {
         Ok(code) => code,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(json),
     }
 }

@@ -138,7 +138,9 @@ fn a_record_of_a_newer_format_is_not_guessed_at() {
         &["verify"],
     ] {
         let done = stage.tacho(command);
-        assert_eq!(done.code, 1, "{command:?}: {}{}", done.out, done.err);
+        // To `verify`, not being able to read is a verdict.
+        let code = if command == ["verify"] { 12 } else { 1 };
+        assert_eq!(done.code, code, "{command:?}: {}{}", done.out, done.err);
         assert!(done.err.contains("newer"), "{}", done.err);
         assert!(
             done.err.contains("hint: use a `tacho` at least as new"),
@@ -146,6 +148,91 @@ fn a_record_of_a_newer_format_is_not_guessed_at() {
             done.err
         );
     }
+}
+
+#[test]
+fn an_empty_answer_says_why() {
+    let stage = Stage::new();
+    for (command, words) in [
+        (
+            &["events", "--agent", "nobody-at-all"][..],
+            "none is of agent `nobody-at-all`",
+        ),
+        (&["events", "--since", "-0s"], "fits"),
+        (&["runs", "--limit", "0"], "--limit 0"),
+    ] {
+        let done = stage.tacho(command);
+        assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
+        assert!(done.err.contains(words), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_name_that_no_agent_can_have_is_wrong_usage() {
+    let long = "a".repeat(129);
+    for name in ["", "a\nb", long.as_str()] {
+        for command in [
+            &["run", "--agent", name, "--", "true"][..],
+            &["mcp", "--agent", name, "--server", "s", "--", "true"],
+            &["mcp", "--agent", "a", "--server", name, "--", "true"],
+        ] {
+            let done = tacho(command);
+            assert_eq!(done.code, 2, "{command:?}: {}", done.err);
+            assert!(done.err.contains("1 to 128 bytes"), "{}", done.err);
+        }
+    }
+}
+
+#[test]
+fn a_script_gets_the_failure_as_the_one_document_it_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    for (command, code) in [
+        (&["runs"][..], 1),
+        (&["events"], 1),
+        (&["show", "1"], 1),
+        (&["timeline", "last"], 1),
+        (&["status"], 1),
+        (&["verify"], 12),
+        (&["show", "seven"], 2),
+        (&["events", "--since", "yesterday"], 2),
+        (&["unheard-of\u{1b}[31m"], 2),
+        (&["serve", "--config", "/no/such"], 2),
+    ] {
+        let plain = tacho(&[&["--data", nowhere], command].concat());
+        let done = tacho(&[&["--json", "--data", nowhere], command].concat());
+        assert_eq!(
+            (plain.code, done.code),
+            (code, code),
+            "{command:?}: {}",
+            done.err
+        );
+        assert_eq!(
+            (plain.out.as_str(), &plain.err),
+            ("", &done.err),
+            "{command:?}"
+        );
+        assert!(!done.err.contains('\u{1b}'), "{}", done.err);
+        let [line] = done.out.lines().collect::<Vec<_>>()[..] else {
+            panic!("{command:?}: {}", done.out)
+        };
+        let told: Value = serde_json::from_str(line).unwrap();
+        let error = told.get("error").unwrap();
+        assert_eq!(error["exit_code"], code, "{told}");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            !message.is_empty() && !message.starts_with("error"),
+            "{told}"
+        );
+        assert!(
+            error["hint"].is_string() && error["causes"].is_array(),
+            "{told}"
+        );
+    }
+    // Standard output of these belongs to what they wrap.
+    let done = tacho(&["--json", "mcp", "--unheard-of"]);
+    assert_eq!((done.code, done.out.as_str()), (2, ""), "{}", done.err);
 }
 
 #[test]

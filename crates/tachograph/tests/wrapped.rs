@@ -492,8 +492,15 @@ async fn the_server_ends_as_it_would_without_us() {
 #[tokio::test]
 async fn signals_reach_the_server() {
     let rig = Rig::new().await;
-    for (signal, code) in [("TERM", 42), ("INT", 43), ("HUP", 44)] {
-        let script = "trap 'exit 42' TERM; trap 'exit 43' INT; trap 'exit 44' HUP; echo '{}'; while :; do sleep 0.05; done";
+    for (signal, code) in [
+        ("TERM", 42),
+        ("INT", 43),
+        ("HUP", 44),
+        ("QUIT", 45),
+        ("USR1", 46),
+        ("USR2", 47),
+    ] {
+        let script = "trap 'exit 42' TERM; trap 'exit 43' INT; trap 'exit 44' HUP; trap 'exit 45' QUIT; trap 'exit 46' USR1; trap 'exit 47' USR2; echo '{}'; while :; do sleep 0.05; done";
         let mut wrapped = rig.mcp(&["--", "sh", "-c", script]);
         wrapped.hear().await;
         let sent = Command::new("kill")

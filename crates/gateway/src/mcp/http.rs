@@ -90,9 +90,14 @@ pub(crate) async fn handle(
     way.take(ctx, request, started, reply).await;
 }
 
-/// The server's path and what the agent asked for beneath it.
+/// The server's endpoint, with what the agent asked for beneath it. A lone slash there is the client's, not the server's.
 fn joined(base: &str, rest: &str) -> String {
-    let whole = format!("{base}{rest}");
+    let query = rest.trim_start_matches('/');
+    let whole = if query.is_empty() || query.starts_with('?') {
+        format!("{base}{query}")
+    } else {
+        format!("{}{rest}", base.trim_end_matches('/'))
+    };
     if whole.starts_with('/') {
         whole
     } else {
@@ -318,4 +323,27 @@ fn unknown(ctx: &Context, name: &str) -> String {
         "no MCP server is called `{}`; {known}. Use /agent/NAME/mcp/SERVER",
         redact::cut(name, 64)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn a_clients_trailing_slash_is_not_the_servers() {
+        for (base, rest, expected) in [
+            ("/mcp", "", "/mcp"),
+            ("/mcp", "/", "/mcp"),
+            ("/mcp", "//?a=b", "/mcp?a=b"),
+            ("/mcp", "?a=b", "/mcp?a=b"),
+            ("/mcp", "/messages/?s=1", "/mcp/messages/?s=1"),
+            ("/mcp/", "", "/mcp/"),
+            ("/mcp/", "/?a=b", "/mcp/?a=b"),
+            ("/mcp/", "/messages", "/mcp/messages"),
+            ("", "/", "/"),
+            ("", "", "/"),
+        ] {
+            assert_eq!(joined(base, rest), expected, "{base} {rest}");
+        }
+    }
 }

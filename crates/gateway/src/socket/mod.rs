@@ -14,3 +14,4 @@ mod stderr;
 
 pub use frame::{Ended, Frame, FrameError, Hello, PROTOCOL, Role, Welcome, Wire};
 pub use listener::{BindError, FILE_NAME, Listener, Reach};
+pub use session::acceptable_name;

@@ -596,10 +596,14 @@ fn cancelled() -> Outcome {
     because(State::ClientAborted, "cancelled")
 }
 
+/// Whether an agent or a server may be called this: 1 to 128 bytes, no control characters.
+#[must_use]
+pub fn acceptable_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
+}
+
 fn acceptable(hello: &Hello) -> Result<(), &'static str> {
-    let name = |name: &str| {
-        !name.is_empty() && name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
-    };
+    let name = acceptable_name;
     if hello.protocol != PROTOCOL {
         return Err(
             "the wrapper and the recorder are of different versions; use the same `tacho` for both",

@@ -69,20 +69,22 @@ async fn an_upstream_that_does_not_speak_tls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_never_were() {
+    let large = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     for (raw, error) in [
         ("", "closed_before_answer"),
         ("HTTP/1.1 200", "closed_before_answer"),
         ("SSH-2.0-x\r\n\r\n", "malformed_answer"),
+        (large.as_str(), "answer_head_too_large"),
     ] {
         let upstream = Upstream::answering(raw).await;
         let rig = Rig::new(upstream.addr).await;
         let answer = text(&rig.exchange(&post(ANTHROPIC, b"{}")).await);
-        assert!(answer.starts_with("HTTP/1.1 502"), "{raw:?}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 502"), "{error}: {answer}");
         assert_eq!(
-            ended(&rig).await,
-            state(State::UpstreamError, error),
-            "{raw:?}"
+            answer.contains("broke the connection"),
+            error != "answer_head_too_large"
         );
+        assert_eq!(ended(&rig).await, state(State::UpstreamError, error));
     }
 }
 
@@ -246,6 +248,20 @@ async fn http_200_is_not_an_outcome() {
         assert!(clean && relayed == body);
         assert_eq!(ended(&rig).await, expected);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_in_place_of_an_answer_is_the_upstreams() {
+    let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#;
+    let upstream = Upstream::answering(ok("application/json", error)).await;
+    let rig = Rig::new(upstream.addr).await;
+    let request = br#"{"model":"x","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = rig.exchange(&post(ANTHROPIC, request)).await;
+    assert_eq!(parted(&answer).1, error);
+    assert_eq!(
+        ended(&rig).await,
+        state(State::UpstreamError, "overloaded_error")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

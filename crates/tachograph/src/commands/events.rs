@@ -1,7 +1,7 @@
 //! `tacho events`: the log as it stands, filtered, and as it grows.
 
 use crate::commands::Context;
-use crate::describe::{describe, style};
+use crate::describe::{counted, describe, style};
 use crate::escape;
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
@@ -11,12 +11,15 @@ use crate::summary::Summaries;
 use crate::when;
 use event::{Kind, Line};
 use jiff::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Pause between two looks at a live store.
 const POLL: Duration = Duration::from_millis(200);
+
+/// Agents that a hint is looked for among.
+const MAX_AGENTS: usize = 1024;
 
 /// Columns of an agent's name, of a run's id.
 const AGENT_COLUMNS: usize = 16;
@@ -82,15 +85,19 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
     };
     let mut out = Out::new(context);
     let mut next = 0;
+    let mut found = false;
+    let mut agents = Agents::default();
     let mut newest = args.limit.map(|limit| (limit, VecDeque::new()));
     loop {
         let end = store.len();
         for entry in store.events(next) {
             let event = record::parse(&context.data, entry)?;
             next = event.entry.seq.saturating_add(1);
+            agents.note(&event.line);
             if !filter.wants(&event.line) {
                 continue;
             }
+            found = true;
             match &mut newest {
                 Some((0, _)) => {}
                 Some((limit, kept)) => {
@@ -119,10 +126,43 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
             std::thread::sleep(POLL);
         }
     }
-    if next == 0 && !context.json {
-        note("nothing is recorded yet");
+    if !found && !context.json {
+        note(&nothing(next, args, &agents));
     }
     Ok(Exit::Done.into())
+}
+
+/// Names of agents that were met, up to a bound: what a hint is made of.
+#[derive(Debug, Default)]
+struct Agents(BTreeSet<String>);
+
+impl Agents {
+    fn note(&mut self, line: &Line) {
+        if let Some(agent) = &line.agent
+            && self.0.len() < MAX_AGENTS
+            && !self.0.contains(&agent.name)
+        {
+            self.0.insert(agent.name.clone());
+        }
+    }
+}
+
+/// Why nothing is printed.
+fn nothing(events: u64, args: &Args, agents: &Agents) -> String {
+    if events == 0 {
+        return "nothing is recorded yet".to_owned();
+    }
+    let mut text = format!("none of {} fits", counted(events, "event"));
+    if let Some(agent) = args
+        .agent
+        .as_ref()
+        .filter(|agent| !agents.0.contains(*agent))
+    {
+        let names: Vec<&str> = agents.0.iter().map(String::as_str).collect();
+        let hint = record::nearest(agent, &names, "`tacho runs` lists the agents");
+        text.push_str(&format!("; none is of agent `{agent}`\nhint: {hint}"));
+    }
+    text
 }
 
 fn since(text: &str) -> Result<Timestamp, Failure> {

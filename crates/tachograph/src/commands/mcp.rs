@@ -30,10 +30,10 @@ A message passes only when it is recorded. While no recorder answers, nothing pa
 JSON-RPC error (-32000), and after --patience the command ends with exit code 1. Otherwise it ends as the server does.")]
 pub(crate) struct Args {
     /// Name of the agent that speaks to the server
-    #[arg(long, value_name = "NAME", env = "TACHO_AGENT")]
+    #[arg(long, value_name = "NAME", env = "TACHO_AGENT", value_parser = wrap::name)]
     agent: String,
     /// Name of the server
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = wrap::name)]
     server: String,
     /// Run to record into [default: a run of its own]
     #[arg(long, value_name = "ID", env = "TACHO_RUN")]

@@ -26,7 +26,7 @@ TACHO_AGENT, TACHO_RUN, TACHO_SOCKET (for `tacho mcp` within), ENABLE_TOOL_SEARC
 Ends with the exit code of the command.")]
 pub(crate) struct Args {
     /// Name of the agent
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = wrap::name)]
     agent: String,
     /// Run to record into [default: a new run]
     #[arg(long, value_name = "ID")]
@@ -92,7 +92,7 @@ async fn attend(process: &mut Process, signals: &mut Signals) -> std::io::Result
             status = process.wait() => return status,
             signal = signals.next() => signal,
         };
-        if signal != Signal::INT || !at_terminal {
+        if !at_terminal || !matches!(signal, Signal::INT | Signal::QUIT) {
             process.signal(signal);
         }
     }

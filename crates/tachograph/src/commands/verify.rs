@@ -74,6 +74,16 @@ fn cannot(context: &Context, error: &Error) -> Failure {
         .because(error)
         .hint("keep the directory as it is, and compare it with a copy"),
         Error::Missing(_) => missing(context, &error.to_string()),
+        // Nothing speaks against the record; what is missing is a program that can read it.
+        Error::Newer { .. } => Failure::with_exit(
+            Exit::NotVerifiable,
+            format!(
+                "the record in {} cannot be verified",
+                context.data.display()
+            ),
+        )
+        .because(error)
+        .hint("use a `tacho` at least as new as the one that wrote the record"),
         _ => record::unreadable(&context.data, error),
     }
 }

@@ -102,6 +102,9 @@ pub(crate) struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hangup: unix::Signal,
+    quit: unix::Signal,
+    first: unix::Signal,
+    second: unix::Signal,
 }
 
 impl Signals {
@@ -110,6 +113,9 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            first: signal(SignalKind::user_defined1())?,
+            second: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -119,6 +125,9 @@ impl Signals {
             Some(()) = self.terminate.recv() => Signal::TERM,
             Some(()) = self.interrupt.recv() => Signal::INT,
             Some(()) = self.hangup.recv() => Signal::HUP,
+            Some(()) = self.quit.recv() => Signal::QUIT,
+            Some(()) = self.first.recv() => Signal::USR1,
+            Some(()) = self.second.recv() => Signal::USR2,
             else => std::future::pending().await,
         }
     }

@@ -35,6 +35,15 @@ pub(crate) fn socket(context: &Context, typed: Option<PathBuf>) -> PathBuf {
         .unwrap_or_else(|| context.data.join(gateway::socket::FILE_NAME))
 }
 
+/// The name of an agent or a server, as the recorder takes it.
+pub(crate) fn name(text: &str) -> Result<String, &'static str> {
+    if gateway::socket::acceptable_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has 1 to 128 bytes and no control characters")
+    }
+}
+
 /// The command line as it is told to the recorder.
 pub(crate) fn argv(command: &[OsString]) -> Vec<String> {
     bounded(
