@@ -9,7 +9,7 @@
 )]
 
 use event::{Draft, Exchange, Kind, Outcome, Role, Source, State};
-use evidence::{Options, Recorder, verify};
+use evidence::{Options, Recorder, Store, verify};
 use std::path::{Path, PathBuf};
 
 const CALLS: u64 = 400;
@@ -105,6 +105,66 @@ fn any_flipped_bit_of_evidence_is_found() {
     }
     assert!(tried > 200, "{tried}");
     assert_eq!(verdict(dir.path()), 0);
+}
+
+/// Sends a growing context whole, `CONTEXTS` times, and returns what was sent.
+fn record_contexts(dir: &Path) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = Options {
+            segment_bytes: 256 << 10,
+            ..Options::new(dir)
+        };
+        let recorder = Recorder::open(options).unwrap();
+        let mut sent: Vec<String> = Vec::new();
+        for turn in 0..CONTEXTS {
+            let mut context = sent.last().cloned().unwrap_or_default();
+            for word in 0..15_000 {
+                context.push_str(&format!(
+                    "{:x} ",
+                    (turn << 16 | word).wrapping_mul(0x9e37_79b9)
+                ));
+            }
+            let mut draft = Draft::new(Kind::Clock, Source::Recorder);
+            let body = recorder.put(Role::Request, None, None, context.as_bytes());
+            draft.bodies.push(body.await.unwrap());
+            recorder.append(&draft).await.unwrap();
+            sent.push(context);
+        }
+        recorder.close().await.unwrap();
+        sent
+    })
+}
+
+const CONTEXTS: usize = 8;
+
+#[test]
+fn a_context_sent_again_is_checked_across_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = record_contexts(dir.path());
+    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    assert_eq!((report.exit_code(), report.bodies), (0, CONTEXTS as u64));
+    let volume = dir.path().join("vault/0000000001.vol");
+    let bytes = std::fs::read(&volume).unwrap();
+    let blocks = bytes.windows(4).filter(|four| four == b"TBLK").count();
+    assert!(blocks > 3, "{blocks}");
+    let store = Store::open(dir.path()).unwrap();
+    let bodies = store.events(0).flat_map(|entry| {
+        let line = event::Line::parse(&entry.unwrap().line).unwrap();
+        line.bodies
+    });
+    for (body, sent) in bodies.zip(&sent) {
+        assert_eq!(store.body(&body).unwrap(), sent.as_bytes());
+    }
+    for at in (0..bytes.len()).step_by(bytes.len() / 50) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        std::fs::write(&volume, &changed).unwrap();
+        assert_ne!(verdict(dir.path()), 0, "bit flipped at {at}");
+    }
 }
 
 #[test]
