@@ -77,6 +77,9 @@ pub struct Http {
     /// Status the upstream answered. A status is not an outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// Bytes of the answer's body that went on to the agent, where they are fewer than arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<u64>,
 }
 
 /// The model side of an exchange; names follow OpenTelemetry GenAI (`gen_ai.*`).

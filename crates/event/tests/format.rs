@@ -62,6 +62,7 @@ fn everything() -> Draft {
             path: text("/v1/messages"),
             version: text("HTTP/1.1"),
             status: Some(200),
+            relayed: Some(1024),
         }),
         gen_ai: Some(GenAi {
             api: "anthropic.messages".to_owned(),

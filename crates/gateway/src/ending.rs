@@ -22,25 +22,15 @@ pub(crate) enum End {
     Unrecorded,
 }
 
-/// What passed of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Passed {
-    /// The status in its head.
-    pub(crate) status: u16,
-    /// Bytes that arrived.
-    pub(crate) received: u64,
-    /// Bytes that were released before the end.
-    pub(crate) released: u64,
-}
-
 impl End {
-    /// The terminal state, with the reader's verdict on what arrived.
-    pub(crate) fn outcome(self, passed: Passed, verdict: Verdict) -> Outcome {
-        let Passed {
-            status,
-            received,
-            released,
-        } = passed;
+    /// Whether there is an agent that has yet to be given what arrived before the end.
+    pub(crate) const fn is_broken_off(self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Idle | Self::Stopped)
+    }
+
+    /// The terminal state of an answer with this status, of which `received` bytes of a body arrived, with the reader's
+    /// verdict on them.
+    pub(crate) fn outcome(self, status: u16, received: u64, verdict: Verdict) -> Outcome {
         let new = |state, error: Option<String>, reason: Option<&str>| Outcome {
             state,
             error,
@@ -48,10 +38,6 @@ impl End {
         };
         let named = |name: &str| Some(name.to_owned());
         match self {
-            Self::Gone if released < received => {
-                let reason = format!("{released} of {received} recorded bytes were released");
-                new(State::ClientAborted, None, Some(&reason))
-            }
             Self::Gone => new(State::ClientAborted, None, None),
             Self::Idle => new(
                 State::Expired,
@@ -226,14 +212,7 @@ mod tests {
                 Some("not_recorded"),
             ),
         ] {
-            let got = end.outcome(
-                Passed {
-                    status,
-                    received,
-                    released: received,
-                },
-                verdict,
-            );
+            let got = end.outcome(status, received, verdict);
             assert_eq!(
                 (got.state, got.error.as_deref()),
                 (state, name),

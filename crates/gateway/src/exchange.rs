@@ -112,6 +112,7 @@ impl Facts {
                 path: Some(cut(&path, PATH_BYTES).to_owned()),
                 version: Some(version(parts.version).to_owned()),
                 status: None,
+                relayed: None,
             },
             ids: Ids {
                 traceparent: text(headers, "traceparent"),

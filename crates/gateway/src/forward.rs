@@ -110,6 +110,8 @@ fn tls() -> Result<rustls::ClientConfig, ConfigError> {
 pub(crate) struct HeldBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
+    /// Whether it has an end of its own, also where it is empty.
+    chunked: bool,
 }
 
 /// Bytes that hold their room in the budget for as long as anybody holds them: the connection until they are sent.
@@ -128,7 +130,11 @@ impl HeldBody {
     pub(crate) fn new(data: Bytes, trailers: Option<HeaderMap>, room: Reservation) -> Self {
         let data = Some(data).filter(|data| !data.is_empty());
         let data = data.map(|bytes| Bytes::from_owner(Roomed { bytes, _room: room }));
-        Self { data, trailers }
+        Self {
+            data,
+            trailers,
+            chunked: false,
+        }
     }
 }
 
@@ -141,6 +147,7 @@ impl Body for HeldBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
+        this.chunked &= this.data.is_some();
         let frame = this
             .data
             .take()
@@ -150,7 +157,7 @@ impl Body for HeldBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && self.trailers.is_none()
+        self.data.is_none() && self.trailers.is_none() && !self.chunked
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -174,7 +181,9 @@ pub(crate) fn outgoing(
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from_parts(uri)?;
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = outgoing_headers(target, parts, upgrade)?;
+    let headers = outgoing_headers(target, parts, upgrade)?;
+    request.body_mut().chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    *request.headers_mut() = headers;
     // Carries the spelling of the header names.
     *request.extensions_mut() = parts.extensions.clone();
     Ok(request)
@@ -219,12 +228,13 @@ fn outgoing_headers(
 /// Removes from an answer's headers what concerns the upstream's connection only.
 pub(crate) fn strip_answer(headers: &mut HeaderMap, upgrade: bool) {
     let named = Named::by(headers);
-    // Chunks are undone and made anew; any other coding stays, and so must its name. Nobody may use one unasked, and the
-    // recorder does not ask: over HTTP/2, which has no place for the name, such an answer cannot be understood.
-    let coded = codings(headers).any(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
+    // Chunks are passed on as chunks, and any other coding by its name. Nobody may use one unasked, and the recorder does
+    // not ask: over HTTP/2, which has no place for the name, such an answer cannot be understood. Where there is a length
+    // as well, the chunks tell it (RFC 9112, 6.3).
+    let coded = headers.contains_key(header::TRANSFER_ENCODING);
     let drop = |name: &HeaderName| match *name {
         header::CONNECTION | header::UPGRADE => !upgrade,
-        header::TRANSFER_ENCODING => !coded,
+        header::CONTENT_LENGTH => coded,
         _ => is_hop_by_hop(name) || named.contains(name),
     };
     if !headers.keys().any(drop) {
@@ -373,6 +383,7 @@ mod tests {
             ("connection", "close"),
             ("b", "2"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "7"),
             ("c", "3"),
             ("a", "4"),
         ] {
@@ -383,6 +394,15 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
             .collect();
-        assert_eq!(got, [("a", "1"), ("a", "4"), ("b", "2"), ("c", "3")]);
+        assert_eq!(
+            got,
+            [
+                ("a", "1"),
+                ("a", "4"),
+                ("b", "2"),
+                ("transfer-encoding", "chunked"),
+                ("c", "3")
+            ]
+        );
     }
 }

@@ -35,6 +35,7 @@ mod shorten;
 pub mod socket;
 mod tunnel;
 mod upgrade;
+mod wire;
 
 pub use admission::Access;
 pub use config::{Config, ConfigError, Limits, McpServer, Upstream};

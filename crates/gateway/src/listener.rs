@@ -7,10 +7,11 @@ use crate::context::Context;
 use crate::figures::{Figures, Gauge};
 use crate::malformed;
 use crate::route::Route;
+use crate::wire::{Outflow, Wire};
 use bytes::Bytes;
 use evidence::Recorder;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -138,7 +139,12 @@ impl Gateway {
         }
         let ctx = self.ctx.clone();
         let (place, asked) = (life.place.clone(), life.asked.clone());
-        let service = service_fn(move |request| answer(ctx.clone(), request, life.clone()));
+        let outflow = Outflow::default();
+        let stream = Wire::new(stream, outflow.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let outflow = Some(&outflow).filter(|_| request.version() != Version::HTTP_2);
+            answer(ctx.clone(), request, outflow.cloned(), life.clone())
+        });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -201,6 +207,7 @@ async fn silent(asked: &AtomicBool) {
 async fn answer(
     ctx: Arc<Context>,
     request: Request<Incoming>,
+    outflow: Option<Outflow>,
     life: Life,
 ) -> Result<Response<RelayBody>, Broken> {
     let started = Instant::now();
@@ -215,7 +222,11 @@ async fn answer(
         crate::proxy::handle(ctx.clone(), &life.admission, request, started, reply).await;
         drop(life);
     });
-    answer.await.map_err(|_| Broken)
+    let answer = answer.await.map_err(|_| Broken)?;
+    Ok(match outflow {
+        Some(outflow) => answer.map(|body| body.leaving_on(outflow)),
+        None => answer,
+    })
 }
 
 /// What a person sees who opens the gateway's address.
@@ -230,6 +241,7 @@ fn home() -> Response<RelayBody> {
     let mut response = Response::new(RelayBody::whole(
         [Bytes::from_static(PAGE.as_bytes())],
         None,
+        Some(PAGE.len() as u64),
     ));
     response.headers_mut().insert(
         CONTENT_TYPE,

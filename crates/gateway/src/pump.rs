@@ -6,10 +6,13 @@
 //! - Any other answer is gathered while it comes without a pause, and released when durable. One that comes at once costs
 //!   one durable append: head, body and terminal event together.
 //!
-//! Under each of them the end of the body is released only after the terminal event is durable.
+//! Under each of them the end of the body is released only after the terminal event is durable. An answer that broke off
+//! is released as far as it came, then its terminal event is recorded, then the agent's connection breaks off as well.
 
-use crate::body::{Gone, Outlet, RelayBody, Reply};
-use crate::ending::{End, Passed, broken};
+mod broken_off;
+
+use crate::body::{Gone, Outlet, RelayBody, Relayed, Reply, Room};
+use crate::ending::{End, broken};
 use crate::exchange::{self, Call, Form, put_trailers};
 use crate::forward::{self, strip_answer};
 use crate::memory::{Reservation, recorded};
@@ -89,6 +92,7 @@ pub(crate) struct Pump {
     declared: Option<u64>,
     reply: Option<Reply>,
     outlet: Option<Outlet>,
+    relayed: Relayed,
 
     /// The head for the record, until it is recorded.
     head_text: Vec<u8>,
@@ -155,6 +159,7 @@ impl Pump {
             head: Some(Response::from_parts(parts, ())),
             reply: Some(reply),
             outlet: None,
+            relayed: Relayed::default(),
             head_text,
             head_ref: None,
             head_released: None,
@@ -216,15 +221,7 @@ impl Pump {
         let step = tokio::select! {
             biased;
             done = flushed(&mut self.flush), if self.flush.is_some() => Step::Flushed(done),
-            room = room(self.outlet.as_ref()), if releasable => match room {
-                Ok(room) => {
-                    let (upto, data) = self.held.pop_front().unwrap_or((self.released, Bytes::new()));
-                    let len = data.len();
-                    room.data(data);
-                    Step::Released { upto, len }
-                }
-                Err(Gone) => Step::Gone,
-            },
+            room = room(self.outlet.as_ref()), if releasable => release(room, &mut self.held),
             frame = frame(&mut self.upstream), if readable => Step::Frame(frame),
             () = gone(&mut self.reply, self.outlet.as_ref()), if !self.gone => Step::Gone,
             () = tokio::time::sleep_until(idle_at), if readable => Step::Idle,
@@ -426,7 +423,7 @@ impl Pump {
         let (Some(reply), Some(head)) = (self.reply.take(), self.head.take()) else {
             return Ok(());
         };
-        self.outlet = Some(reply.head(head, self.declared)?);
+        self.outlet = Some(reply.head(head, self.declared, self.relayed.clone())?);
         self.head_released = Some(Instant::now());
         Ok(())
     }
@@ -464,23 +461,27 @@ impl Pump {
         // A connection in mid-answer is of no use any more; its end tells the upstream.
         self.upstream = None;
         let whole = end == End::Whole;
+        let mut end = if self.gone { End::Gone } else { end };
+        if end.is_broken_off()
+            && let Err(error) = self.release_rest(end).await
+        {
+            tracing::warn!(call = self.call.seq, %error, "the rest of an answer cannot be recorded");
+            end = End::Unrecorded;
+        }
         let mut draft = self.call.closing();
         if let Some(http) = &mut draft.http {
             http.status = Some(self.status);
+            if end != End::Whole {
+                http.relayed = Some(self.relayed.upto()).filter(|upto| *upto < self.received);
+            }
         }
         let verdict = self
             .observer
             .finish(&self.call, whole, &mut draft, &mut self.noted);
-        let end = if self.gone { End::Gone } else { end };
-        let passed = Passed {
-            status: self.status,
-            received: self.received,
-            released: self.released,
-        };
         if self.call.clock.released.is_none() && !self.gone && self.received > 0 {
             self.call.clock.released = Some(Instant::now());
         }
-        let outcome = end.outcome(passed, verdict);
+        let outcome = end.outcome(self.status, self.received, verdict);
         let noted = self.queue_noted().await;
         let recorded = self.record_rest(&mut draft).await;
         let beside = self.settle_beside().await;
@@ -499,9 +500,13 @@ impl Pump {
             // The agent learns at once that there is no more; the terminal event may have to wait for room.
             drop((self.reply.take(), self.outlet.take()));
         }
-        tokio::select! {
-            () = deliver(self.reply, self.outlet, self.head, self.held, self.trailers, self.declared, whole) => {}
-            () = self.stopping.now() => {}
+        if end == End::Whole {
+            tokio::select! {
+                () = deliver(self.reply, self.outlet, self.head, self.held, self.trailers, self.declared) => {}
+                () = self.stopping.now() => {}
+            }
+        } else {
+            drop((self.reply, self.outlet));
         }
         // A failure is counted and logged where it happens; recovery closes the call then.
         owed::settle_queued(&ctx, self.owed.into_iter().chain([closing]))
@@ -540,7 +545,8 @@ impl Pump {
     }
 }
 
-/// Releases what was held back until the terminal event was durable.
+/// Releases what was held back until the terminal event was durable. That nobody is there any more changes nothing: the
+/// call is closed.
 async fn deliver(
     reply: Option<Reply>,
     outlet: Option<Outlet>,
@@ -548,28 +554,18 @@ async fn deliver(
     held: VecDeque<(u64, Bytes)>,
     trailers: Option<HeaderMap>,
     declared: Option<u64>,
-    whole: bool,
 ) {
-    let outlet = match (reply, head, outlet) {
-        (Some(reply), Some(head), _) if whole => {
-            let held: VecDeque<Bytes> = held.into_iter().map(|(_, data)| data).collect();
-            // The call is closed: that nobody is there any more changes nothing.
-            reply
-                .whole(head.map(|()| RelayBody::whole(held, trailers)))
-                .ok();
-            return;
-        }
-        (Some(reply), Some(head), _) => reply.head(head, declared).ok(),
-        (_, _, outlet) => outlet,
-    };
-    let Some(outlet) = outlet else { return };
-    for (_, data) in held {
-        if outlet.data(data).await.is_err() {
-            return;
-        }
-    }
-    if !whole {
+    if let (Some(reply), Some(head)) = (reply, head) {
+        let held: VecDeque<Bytes> = held.into_iter().map(|(_, data)| data).collect();
+        let body = RelayBody::whole(held, trailers, declared);
+        reply.whole(head.map(|()| body)).ok();
         return;
+    }
+    let Some(outlet) = outlet else { return };
+    for (upto, data) in held {
+        if outlet.data(upto, data).await.is_err() {
+            return;
+        }
     }
     if let Some(trailers) = trailers
         && outlet.trailers(trailers).await.is_err()
@@ -579,6 +575,15 @@ async fn deliver(
     outlet.end().await.ok();
 }
 
+/// Releases what is held next into the room there is.
+fn release(room: Result<Room<'_>, Gone>, held: &mut VecDeque<(u64, Bytes)>) -> Step {
+    let Ok(room) = room else { return Step::Gone };
+    let (upto, data) = held.pop_front().unwrap_or_default();
+    let len = data.len();
+    room.data(upto, data);
+    Step::Released { upto, len }
+}
+
 async fn flushed(flush: &mut Option<Flush>) -> Result<evidence::Appended, Error> {
     match flush {
         Some(flush) => (&mut flush.pending).await,
@@ -586,7 +591,7 @@ async fn flushed(flush: &mut Option<Flush>) -> Result<evidence::Appended, Error>
     }
 }
 
-async fn room(outlet: Option<&Outlet>) -> Result<crate::body::Room<'_>, Gone> {
+async fn room(outlet: Option<&Outlet>) -> Result<Room<'_>, Gone> {
     match outlet {
         Some(outlet) => outlet.ready().await,
         None => std::future::pending().await,

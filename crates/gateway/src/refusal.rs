@@ -140,7 +140,11 @@ impl Schema {
             }
         };
         let bytes = Bytes::from(body.to_string());
-        let mut response = Response::new(RelayBody::whole([bytes.clone()], None));
+        let mut response = Response::new(RelayBody::whole(
+            [bytes.clone()],
+            None,
+            Some(bytes.len() as u64),
+        ));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -210,7 +210,7 @@ async fn switched(
     };
     strip_answer(&mut parts.headers, true);
     parts.version = Version::HTTP_11;
-    let response = Response::from_parts(parts, RelayBody::whole([], None));
+    let response = Response::from_parts(parts, RelayBody::whole([], None, Some(0)));
 
     let mut draft = call.closing();
     if let Some(http) = &mut draft.http {

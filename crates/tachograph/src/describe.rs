@@ -145,6 +145,9 @@ fn http(line: &Line, words: &mut Vec<String>) {
     if let Some(status) = http.status {
         words.push(format!("HTTP {status}"));
     }
+    if let Some(relayed) = http.relayed {
+        words.push(format!("{relayed} bytes relayed"));
+    }
     let is_plain = matches!(line.kind.parse(), Ok(Kind::HttpRequest));
     if let (true, Some(method), Some(path)) = (is_plain, &http.method, &http.path) {
         let upstream = http.upstream.as_deref().unwrap_or("?");

@@ -7,11 +7,13 @@
     reason = "tests"
 )]
 
+mod broken_off;
 mod disk;
 mod durability;
 mod ends;
 mod figures;
 mod foreign;
+mod framing;
 mod http2;
 mod malformed;
 mod order;

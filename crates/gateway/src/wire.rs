@@ -1,0 +1,157 @@
+//! An agent's connection below HTTP: what has left on it, and the trailers of its answers.
+//!
+//! The HTTP library throws away what it still holds when a body breaks off, and writes trailers only where they are asked
+//! for and announced. A body learns here when all that came before has left, and leaves its trailers here.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::HeaderMap;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The last chunk of a body, as the HTTP library writes it: there is room for trailers before its last line.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// What a body has to know of the connection it leaves on. HTTP/1 only: one body at a time.
+#[derive(Clone, Default)]
+pub(crate) struct Outflow(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// How often the HTTP library had nothing left to write.
+    emptied: u64,
+    waiting: Option<Waker>,
+    /// What is written in the place of the next last chunk.
+    last_chunk: Option<Bytes>,
+}
+
+impl Outflow {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Now, to be waited for with [`Self::poll_left`].
+    pub(crate) fn mark(&self) -> u64 {
+        self.state().emptied
+    }
+
+    /// Resolves when all that was given to the HTTP library before `mark` has left. To be asked by a body that is asked
+    /// for more: after that, the HTTP library writes what it holds.
+    pub(crate) fn poll_left(&self, mark: u64, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.emptied != mark {
+            return Poll::Ready(());
+        }
+        state.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Lets `trailers` follow the chunked body whose end is written next, once all before its end has left.
+    pub(crate) fn trail(&self, trailers: &HeaderMap) {
+        let mut last = BytesMut::from(&b"0\r\n"[..]);
+        for (name, value) in trailers {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                last.extend_from_slice(part);
+            }
+        }
+        last.extend_from_slice(b"\r\n");
+        self.state().last_chunk = Some(last.freeze());
+    }
+}
+
+/// An agent's connection.
+pub(crate) struct Wire<S> {
+    stream: S,
+    outflow: Outflow,
+}
+
+impl<S> Wire<S> {
+    pub(crate) const fn new(stream: S, outflow: Outflow) -> Self {
+        Self { stream, outflow }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Wire<S> {
+    /// Writes the last chunk with its trailers, where `next` is a last chunk and trailers wait for one. Resolves to how
+    /// much of `next` that is.
+    fn poll_last_chunk(&mut self, cx: &mut Context<'_>, next: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.outflow.state();
+        let Some(mut last) = state.last_chunk.take() else {
+            return Poll::Ready(Ok(0));
+        };
+        if !next.starts_with(LAST_CHUNK) {
+            // The body is not chunked: it ends with the connection, and there is no place for trailers.
+            return Poll::Ready(Ok(0));
+        }
+        while last.has_remaining() {
+            match Pin::new(&mut self.stream).poll_write(cx, &last) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => last.advance(n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    state.last_chunk = Some(last);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(LAST_CHUNK.len()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match ready!(self.poll_last_chunk(cx, buf))? {
+            0 => Pin::new(&mut self.stream).poll_write(cx, buf),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let next = bufs.iter().find(|buf| !buf.is_empty());
+        match ready!(self.poll_last_chunk(cx, next.map_or(&[], |buf| buf)))? {
+            0 => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let waiting = {
+            let mut state = self.outflow.state();
+            state.emptied += 1;
+            state.waiting.take()
+        };
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
