@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -36,6 +37,9 @@ const HEAD_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long calls that were ended by force have to be recorded.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// How long connections have to pass on what is released, after the last call was ended by force.
+const LAST_BYTES: Duration = Duration::from_millis(250);
 
 /// The agent-facing data plane.
 #[derive(Clone)]
@@ -94,7 +98,7 @@ impl Gateway {
                             admission: admission.clone(),
                             asked: Arc::default(),
                             place: Arc::new(place),
-                            _open: open.clone(),
+                            open: open.downgrade(),
                         };
                         self.connect(stream, peer.ip(), &graceful, life);
                     }
@@ -112,21 +116,23 @@ impl Gateway {
         }
         drop(listener);
         drop(open);
-        let closing = graceful.shutdown();
+        let mut closing = pin!(graceful.shutdown());
         let drained = async {
-            closing.await;
             // Resolves when the last call's task has dropped its sender.
             all_closed.recv().await;
+            closing.as_mut().await;
         };
         if tokio::time::timeout(self.ctx.limits.drain, drained)
             .await
             .is_err()
         {
             self.ctx.stop();
-            if tokio::time::timeout(LAST_CALLS, all_closed.recv())
-                .await
-                .is_err()
-            {
+            let ended = async {
+                all_closed.recv().await;
+                // What the last calls were told leaves as well, unless nobody reads it.
+                tokio::time::timeout(LAST_BYTES, closing).await.ok();
+            };
+            if tokio::time::timeout(LAST_CALLS, ended).await.is_err() {
                 tracing::warn!("calls are still open; the next start closes them as interrupted");
             }
         }
@@ -191,8 +197,8 @@ struct Life {
     asked: Arc<AtomicBool>,
     /// A connection keeps its place until its last call has ended, an upgraded one until it is closed.
     place: Arc<OwnedSemaphorePermit>,
-    /// The listener waits until the last of these is gone.
-    _open: mpsc::Sender<()>,
+    /// Each call holds one; the listener waits until the last of them is gone.
+    open: mpsc::WeakSender<()>,
 }
 
 /// Resolves when a connection has brought no request in time. Later requests have the HTTP library's own bound.
@@ -206,7 +212,7 @@ async fn silent(asked: &AtomicBool) {
 /// Answers one request. The call lives in its own task, so that it is recorded to its end even when the connection is gone.
 async fn answer(
     ctx: Arc<Context>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     outflow: Option<Outflow>,
     life: Life,
 ) -> Result<Response<RelayBody>, Broken> {
@@ -216,15 +222,25 @@ async fn answer(
     if looked && Route::read(request.uri().path()) == Route::Home {
         return Ok(home());
     }
+    let Some(open) = life.open.upgrade() else {
+        // The listener has seen the last call.
+        return Err(Broken);
+    };
+    if let Some(two) = outflow.as_ref().and_then(Outflow::two_lengths) {
+        request.extensions_mut().insert(two);
+    }
     let (reply, answer) = Reply::channel();
     tokio::spawn(async move {
         let _one = Gauge::up(&ctx.figures.open_calls);
         crate::proxy::handle(ctx.clone(), &life.admission, request, started, reply).await;
-        drop(life);
+        drop((life, open));
     });
     let answer = answer.await.map_err(|_| Broken)?;
     Ok(match outflow {
-        Some(outflow) => answer.map(|body| body.leaving_on(outflow)),
+        Some(outflow) => {
+            outflow.expect_head();
+            answer.map(|body| body.leaving_on(outflow))
+        }
         None => answer,
     })
 }

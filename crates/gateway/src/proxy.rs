@@ -13,9 +13,10 @@ use crate::relay::{self, Disconnect, Pace, Plan};
 use crate::request::{self, Unread, Why};
 use crate::route::{Place, Route, UNNAMED};
 use crate::runs::{Continuity, Ids, Request as InRun};
+use crate::wire::TwoLengths;
 use event::{Exchange, Kind, Outcome, State};
-use http::Request;
 use http::uri::PathAndQuery;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +34,8 @@ pub(crate) async fn handle(
         .path_and_query()
         .map_or_else(|| "/".to_owned(), |own| own.as_str().to_owned());
     let route = Route::read(&own);
-    if let Some(cause) = admission.refuses(request.uri(), request.headers()) {
+    let foreign = || admission.refuses(request.uri(), request.headers());
+    if let Some(cause) = not_plain(&request).or_else(foreign) {
         return turn_away(&ctx, route, request, started, cause, reply).await;
     }
     match route {
@@ -86,6 +88,17 @@ async fn turn_away(
     let message = message(ctx, &place, unread.why);
     let words = (schema, message.as_str());
     not_taken(ctx, target, &place, place.rest, unread, words, reply).await;
+}
+
+/// What the recorder cannot carry through as it is meant.
+fn not_plain(request: &Request<Incoming>) -> Option<Cause> {
+    if request.method() == Method::CONNECT {
+        return Some(Cause::Tunnel);
+    }
+    request
+        .extensions()
+        .get::<TwoLengths>()
+        .map(|_| Cause::TwoLengths)
 }
 
 fn nowhere() -> Place<'static> {
@@ -233,6 +246,7 @@ pub(crate) async fn not_taken(
     (schema, message): (Schema, &str),
     reply: Reply,
 ) {
+    let is_talking = unread.is_talking();
     let Unread {
         parts,
         body,
@@ -275,21 +289,15 @@ pub(crate) async fn not_taken(
     };
     drop((body, room));
     let cause = why.cause();
+    let (state, error, reason) = match why {
+        Why::Broken => (State::ClientAborted, "request_incomplete", None),
+        Why::Stopped => (State::Expired, "shutdown", Some("the recorder stopped")),
+        _ => (State::Denied, cause.as_str(), None),
+    };
     let outcome = Outcome {
-        state: if why == Why::Broken {
-            State::ClientAborted
-        } else {
-            State::Denied
-        },
-        error: Some(
-            if why == Why::Broken {
-                "request_incomplete"
-            } else {
-                cause.as_str()
-            }
-            .to_owned(),
-        ),
-        reason: None,
+        state,
+        error: Some(error.to_owned()),
+        reason: reason.map(str::to_owned),
     };
     let closing = call.close(call.closing(), outcome).await;
     if let Err(error) = closing.settled(ctx).await {
@@ -297,7 +305,7 @@ pub(crate) async fn not_taken(
     }
     // An agent that has gone away needs no answer.
     reply.whole(schema.refuse(cause, message)).ok();
-    if why != Why::Broken {
+    if is_talking {
         request::drain(rest).await;
     }
 }
@@ -334,11 +342,18 @@ fn message(ctx: &Context, place: &Place<'_>, why: Why) -> String {
             "the request comes from a web page that may not use the recorder; add its origin to gateway.allowed_origins if it may"
                 .to_owned()
         }
+        Why::Refused(Cause::TwoLengths) => {
+            "the request declares its length twice, by Content-Length and by Transfer-Encoding; send one of them".to_owned()
+        }
+        Why::Refused(Cause::Tunnel) => {
+            "the recorder is no CONNECT proxy; set it as the base URL: /agent/NAME/UPSTREAM/...".to_owned()
+        }
         Why::Refused(_) => {
             "this address leads nowhere; use /agent/NAME/UPSTREAM/... or /UPSTREAM/...".to_owned()
         }
         Why::Broken => "the request did not arrive whole".to_owned(),
         Why::Late => "the request did not arrive in time".to_owned(),
         Why::NoRoom => NO_ROOM.to_owned(),
+        Why::Stopped => "the recorder is stopping".to_owned(),
     }
 }

@@ -29,6 +29,10 @@ pub(crate) enum Cause {
     ForeignHost,
     /// A web page that was not configured.
     ForeignOrigin,
+    /// The request declares its length in two ways.
+    TwoLengths,
+    /// The request asks for a tunnel, of which nothing could be recorded.
+    Tunnel,
     /// The recorder cannot record, so nothing is forwarded.
     NotRecorded,
     /// The upstream could not be reached, or broke before its answer.
@@ -49,6 +53,8 @@ impl Cause {
             Self::BadRequest => "bad_request",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
+            Self::TwoLengths => "two_lengths",
+            Self::Tunnel => "tunnel",
             Self::NotRecorded => "not_recorded",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -60,7 +66,8 @@ impl Cause {
             Self::UnknownUpstream | Self::BadAddress => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::TwoLengths => StatusCode::BAD_REQUEST,
+            Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotRecorded | Self::NoRoom => match schema {
                 Schema::Anthropic => OVERLOADED,
@@ -160,7 +167,9 @@ const fn anthropic_type(cause: Cause) -> &'static str {
     match cause {
         Cause::UnknownUpstream | Cause::BadAddress => "not_found_error",
         Cause::BodyTooLarge => "request_too_large",
-        Cause::RequestTimeout | Cause::BadRequest => "invalid_request_error",
+        Cause::RequestTimeout | Cause::BadRequest | Cause::TwoLengths | Cause::Tunnel => {
+            "invalid_request_error"
+        }
         Cause::ForeignHost | Cause::ForeignOrigin => "permission_error",
         Cause::NotRecorded | Cause::NoRoom => "overloaded_error",
         Cause::UpstreamUnreachable => "api_error",
@@ -175,6 +184,8 @@ const fn openai_type(cause: Cause) -> &'static str {
         | Cause::BodyTooLarge
         | Cause::RequestTimeout
         | Cause::BadRequest
+        | Cause::TwoLengths
+        | Cause::Tunnel
         | Cause::ForeignHost
         | Cause::ForeignOrigin => "invalid_request_error",
         Cause::NotRecorded | Cause::NoRoom => "service_unavailable",
@@ -185,7 +196,9 @@ const fn openai_type(cause: Cause) -> &'static str {
 const fn gemini_status(cause: Cause) -> &'static str {
     match cause {
         Cause::UnknownUpstream | Cause::BadAddress => "NOT_FOUND",
-        Cause::BodyTooLarge | Cause::BadRequest => "INVALID_ARGUMENT",
+        Cause::BodyTooLarge | Cause::BadRequest | Cause::TwoLengths | Cause::Tunnel => {
+            "INVALID_ARGUMENT"
+        }
         Cause::ForeignHost | Cause::ForeignOrigin => "PERMISSION_DENIED",
         Cause::NotRecorded | Cause::NoRoom | Cause::UpstreamUnreachable => "UNAVAILABLE",
         Cause::RequestTimeout | Cause::UpstreamTimeout => "DEADLINE_EXCEEDED",

@@ -13,8 +13,8 @@ use crate::refusal::{Cause, Schema};
 use crate::request::Received;
 use bytes::Bytes;
 use event::{Draft, Outcome, State};
-use http::Response;
 use http::uri::PathAndQuery;
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -169,7 +169,8 @@ pub(crate) async fn carry(
     };
     call.clock.forwarded = Some(Instant::now());
     let answer = ctx.client.send(parts.version, request);
-    match answered(&mut call, &target, answer, &mut reply, on_disconnect).await {
+    let answer = answered(&mut call, &target, answer, &mut reply, on_disconnect).await;
+    match answer.and_then(solicited) {
         Ok(response) => Some(
             Pump::new(call, observer, pace, on_disconnect, reply, response)
                 .run()
@@ -210,6 +211,8 @@ pub(crate) enum Unanswered {
     Connect(&'static str),
     /// The connection broke, or what came is not HTTP.
     Broken(&'static str),
+    /// The upstream left HTTP, which nobody had asked it to.
+    Unsolicited,
     /// No head within the bound.
     Late,
     /// The recorder stops.
@@ -227,6 +230,11 @@ impl Unanswered {
             ),
             Self::Connect(what) => (State::UpstreamError, Some("connect_failed"), Some(what)),
             Self::Broken(what) => (State::UpstreamError, Some(what), None),
+            Self::Unsolicited => (
+                State::UpstreamError,
+                Some("unsolicited_upgrade"),
+                Some("the upstream answered 101, which nobody asked for"),
+            ),
             Self::Late => (State::Expired, Some("head_timeout"), None),
             Self::Stopping => (
                 State::Expired,
@@ -257,6 +265,10 @@ impl Unanswered {
             Self::Broken(_) => schema.refuse(
                 Cause::UpstreamUnreachable,
                 "the upstream broke the connection before it answered",
+            ),
+            Self::Unsolicited => schema.refuse(
+                Cause::UpstreamUnreachable,
+                "the upstream answered 101 Switching Protocols, which nobody asked for",
             ),
             Self::Late => schema.refuse(
                 Cause::UpstreamTimeout,
@@ -326,6 +338,14 @@ pub(crate) async fn answered(
         Err(_) => ctx.figures.unanswered(&target.label),
     }
     result
+}
+
+/// An answer within HTTP, as one without an upgrade has to be.
+fn solicited(answer: Response<Incoming>) -> Result<Response<Incoming>, Unanswered> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Unanswered::Unsolicited);
+    }
+    Ok(answer)
 }
 
 /// The recorder's own words for what broke: nothing from the wire gets into an event this way.

@@ -1,7 +1,7 @@
 //! Receiving a request: its whole body, bounded, before anything is forwarded.
 
 use crate::config::Limits;
-use crate::context::Context;
+use crate::context::{Context, Stopping};
 use crate::memory::{Reservation, recorded};
 use crate::refusal::Cause;
 use bytes::{Bytes, BytesMut};
@@ -59,6 +59,19 @@ impl Unread {
     }
 }
 
+impl Unread {
+    /// Whether the client still has something to say that would keep it from reading its refusal. One that waits for
+    /// leave to send must not be given it.
+    pub(crate) fn is_talking(&self) -> bool {
+        let expect = self.parts.headers.get(http::header::EXPECT);
+        let asks =
+            expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits = asks && self.body.is_empty();
+        let is_over = matches!(self.why, Why::Broken | Why::Stopped);
+        !is_over && !waits
+    }
+}
+
 /// Why a request was not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -70,6 +83,8 @@ pub(crate) enum Why {
     Late,
     /// There was no room for it in time.
     NoRoom,
+    /// The recorder stops.
+    Stopped,
     /// Its head is reason enough.
     Refused(Cause),
 }
@@ -82,6 +97,7 @@ impl Why {
             Self::Broken => Cause::BadRequest,
             Self::Late => Cause::RequestTimeout,
             Self::NoRoom => Cause::NoRoom,
+            Self::Stopped => Cause::NotRecorded,
             Self::Refused(cause) => cause,
         }
     }
@@ -129,16 +145,18 @@ pub(crate) async fn receive(
     let mut time = Allowance::new(&ctx.limits, Instant::now());
     let mut body = Gathered::default();
     let mut trailers = None;
+    let mut stopping = ctx.stopping();
     let why = loop {
         if incoming.is_end_stream() {
             return received(parts, body.into_bytes(), trailers, room);
         }
         let patience = time.left(body.len(), Instant::now());
-        let frame = match next(&mut incoming, patience).await {
+        let frame = match next(&mut incoming, patience, &mut stopping).await {
             Next::Frame(frame) => frame,
             Next::End => return received(parts, body.into_bytes(), trailers, room),
             Next::Broken => break Why::Broken,
             Next::Late => break Why::Late,
+            Next::Stopped => break Why::Stopped,
         };
         match frame.into_data() {
             Ok(data) => {
@@ -148,11 +166,13 @@ pub(crate) async fn receive(
                 }
                 let wait = Instant::now();
                 let grown = ctx.memory.grow(&mut room, recorded(len), recorded(longest));
-                if tokio::time::timeout(ctx.limits.memory_timeout, grown)
-                    .await
-                    .is_err()
-                {
-                    break Why::NoRoom;
+                let grown = tokio::time::timeout(ctx.limits.memory_timeout, grown);
+                tokio::select! {
+                    biased;
+                    grown = grown => if grown.is_err() {
+                        break Why::NoRoom;
+                    },
+                    () = stopping.now() => break Why::Stopped,
                 }
                 time.add(wait.elapsed());
                 body.add(data, longest);
@@ -192,10 +212,16 @@ enum Next {
     End,
     Broken,
     Late,
+    Stopped,
 }
 
-async fn next(incoming: &mut Incoming, patience: Duration) -> Next {
-    match tokio::time::timeout(patience, incoming.frame()).await {
+async fn next(incoming: &mut Incoming, patience: Duration, stopping: &mut Stopping) -> Next {
+    let frame = tokio::select! {
+        biased;
+        frame = tokio::time::timeout(patience, incoming.frame()) => frame,
+        () = stopping.now() => return Next::Stopped,
+    };
+    match frame {
         Err(_) => Next::Late,
         Ok(None) => Next::End,
         Ok(Some(Ok(frame))) => Next::Frame(frame),

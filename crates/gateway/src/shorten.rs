@@ -104,9 +104,10 @@ fn shortest(draft: &mut Draft) {
         batch: mcp.batch,
         ..Mcp::default()
     });
-    if let Some(status) = draft.http.as_ref().map(|http| http.status) {
+    if let Some(http) = &draft.http {
         short.http = Some(event::Http {
-            status,
+            status: http.status,
+            relayed: http.relayed,
             ..event::Http::default()
         });
     }
@@ -173,6 +174,7 @@ mod tests {
             path: some(),
             version: some(),
             status: Some(599),
+            relayed: Some(u64::MAX),
         });
         draft.gen_ai = Some(GenAi {
             api: text(),

@@ -1,7 +1,8 @@
 //! An agent's connection below HTTP: what has left on it, and the trailers of its answers.
 //!
 //! The HTTP library throws away what it still holds when a body breaks off, and writes trailers only where they are asked
-//! for and announced. A body learns here when all that came before has left, and leaves its trailers here.
+//! for and announced. A body learns here when all that came before has left, and leaves its trailers here. It also hides
+//! that a request declared its length twice (RFC 9112, 6.3), which only the bytes tell.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
@@ -14,12 +15,62 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The last chunk of a body, as the HTTP library writes it: there is room for trailers before its last line.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// Most bytes of a head that are looked at.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// A request that has both `Content-Length` and `Transfer-Encoding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TwoLengths;
+
+/// The head that is being read, as far as it can be told from what comes before and after it.
+enum Head {
+    Arriving(Vec<u8>),
+    Arrived(Option<TwoLengths>),
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::Arriving(Vec::new())
+    }
+}
+
+impl Head {
+    fn read(&mut self, bytes: &[u8]) {
+        let Self::Arriving(head) = self else { return };
+        let room = HEAD_BYTES.saturating_sub(head.len());
+        let from = head.len().saturating_sub(3);
+        head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let fresh = head.get(from..).unwrap_or_default();
+        let ends = [&b"\n\r\n"[..], b"\n\n"];
+        let end = ends
+            .iter()
+            .filter_map(|end| memchr::memmem::find(fresh, end))
+            .min();
+        if let Some(end) = end {
+            *self = Self::Arrived(two_lengths(head.get(..from + end).unwrap_or_default()));
+        } else if head.len() >= HEAD_BYTES {
+            *self = Self::Arrived(None);
+        }
+    }
+}
+
+fn two_lengths(head: &[u8]) -> Option<TwoLengths> {
+    let has = |name: &[u8]| {
+        head.split(|byte| *byte == b'\n').any(|line| {
+            let field = line.split(|byte| *byte == b':').next();
+            field.is_some_and(|field| field.trim_ascii().eq_ignore_ascii_case(name))
+        })
+    };
+    (has(b"content-length") && has(b"transfer-encoding")).then_some(TwoLengths)
+}
+
 /// What a body has to know of the connection it leaves on. HTTP/1 only: one body at a time.
 #[derive(Clone, Default)]
 pub(crate) struct Outflow(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
+    head: Head,
     /// How often the HTTP library had nothing left to write.
     emptied: u64,
     waiting: Option<Waker>,
@@ -30,6 +81,20 @@ struct State {
 impl Outflow {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the last head had. A request that was sent before the answer to the one before it is not looked at: there, the
+    /// chunks tell the length.
+    pub(crate) fn two_lengths(&self) -> Option<TwoLengths> {
+        match self.state().head {
+            Head::Arriving(_) => None,
+            Head::Arrived(two) => two,
+        }
+    }
+
+    /// A request was taken: what is read next is another head.
+    pub(crate) fn expect_head(&self) {
+        self.state().head = Head::default();
     }
 
     /// Now, to be waited for with [`Self::poll_left`].
@@ -106,7 +171,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        self.outflow.state().head.read(read);
+        Poll::Ready(Ok(()))
     }
 }
 

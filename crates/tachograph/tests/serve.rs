@@ -133,7 +133,7 @@ fn kinds(data: &Path) -> Vec<String> {
 
 #[test]
 fn it_says_that_it_is_ready_and_ends_with_0_when_told() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("new/record");
         let serving = Serving::start(&data);

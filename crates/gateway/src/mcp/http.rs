@@ -299,6 +299,7 @@ async fn refuse(
         Why::Broken => "the request did not arrive whole".to_owned(),
         Why::Late => "the request did not arrive in time".to_owned(),
         Why::NoRoom => crate::proxy::NO_ROOM.to_owned(),
+        Why::Stopped => "the recorder is stopping".to_owned(),
     };
     let address = target.map_or(place.rest, |target| &target.path);
     crate::proxy::not_taken(

@@ -484,3 +484,48 @@ async fn a_response_over_the_bound_passes_and_is_recorded_up_to_it() {
     );
     assert_eq!(end.outcome.unwrap().state, State::Completed);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_leaves_http_unasked() {
+    let upstream = Upstream::answering(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    )
+    .await;
+    let rig = Rig::new(upstream.addr).await;
+    let answer = text(&rig.exchange(&post(ANTHROPIC, b"{}")).await);
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert_eq!(
+        ended(&rig).await,
+        state(State::UpstreamError, "unsolicited_upgrade")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutdown_ends_requests_that_never_arrive_whole() {
+    let upstream = Upstream::answering(ok("text/plain", b"ok")).await;
+    let mut rig = Rig::new(upstream.addr).await;
+    let (mut half, mut head) = (rig.connect().await, rig.connect().await);
+    half.write_all(b"POST /raw/x HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\nabc")
+        .await
+        .unwrap();
+    head.write_all(b"POST /raw/x HTTP/1.1\r\nHost: g\r\n")
+        .await
+        .unwrap();
+    // A head that was not taken yet would be turned away instead.
+    within(async {
+        while rig.gateway.figures().sample().open_calls == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    // Within the patience for calls that do not end, there is none left.
+    tokio::time::timeout(Duration::from_secs(4), rig.stop())
+        .await
+        .unwrap();
+    assert_eq!(ended(&rig).await, state(State::Expired, "shutdown"));
+    let (request, _) = rig.one().await;
+    assert_eq!(rig.body(&request, Role::Request), b"abc");
+    let answer = text(&to_end(&mut half).await);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(upstream.seen().is_empty());
+}

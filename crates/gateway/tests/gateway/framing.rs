@@ -150,3 +150,30 @@ async fn a_requests_trailers_pass() {
         "{seen:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_with_two_lengths_is_refused() {
+    for fields in [
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 12\r\n",
+    ] {
+        let upstream = Upstream::answering(ok("text/plain", b"ok")).await;
+        let rig = Rig::new(upstream.addr).await;
+        let mut stream = rig.connect().await;
+        let mut got = Vec::new();
+        // Also when it is not the first on its connection.
+        stream
+            .write_all(b"POST /raw/f HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}")
+            .await
+            .unwrap();
+        until(&mut stream, &mut got, b"\r\n\r\nok").await;
+        let request =
+            format!("POST /raw/f HTTP/1.1\r\nHost: g\r\n{fields}\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        until(&mut stream, &mut got, b"two_lengths").await;
+        assert!(text(&got).contains("HTTP/1.1 400"), "{}", text(&got));
+        let (_, end) = rig.closed(2).await.remove(1);
+        assert_eq!(end.outcome.unwrap().state, State::Denied);
+        assert_eq!(upstream.seen().len(), 1);
+    }
+}

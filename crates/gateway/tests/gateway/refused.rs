@@ -276,3 +276,39 @@ async fn more_bytes_than_the_budget_pass_in_turn() {
     }
     assert_eq!(rig.closed(24).await.len(), 24);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_leave_to_send_too_much_is_not_given_it() {
+    let upstream = Upstream::answering("").await;
+    let rig = Rig::with(upstream.addr, |config| config.limits.request_body = 1000).await;
+    for path in ["/anthropic/v1/messages", "/nowhere/v1/messages"] {
+        for _ in 0..20 {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: g\r\nExpect: 100-continue\r\nContent-Length: 1001\r\nConnection: close\r\n\r\n"
+            );
+            let answer = text(&rig.exchange(request.as_bytes()).await);
+            assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel() {
+    for target in ["/raw/y", "api.example.com:443"] {
+        let upstream = Upstream::answering(ok("text/plain", b"ok")).await;
+        let rig = Rig::new(upstream.addr).await;
+        let request =
+            format!("CONNECT {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = text(&rig.exchange(request.as_bytes()).await);
+        refused(
+            &rig,
+            &answer,
+            "405",
+            "no CONNECT proxy",
+            State::Denied,
+            "tunnel",
+        )
+        .await;
+        assert!(upstream.seen().is_empty());
+    }
+}

@@ -1,7 +1,7 @@
 //! `tacho serve`: the recorder with its gateway and its operator's listener.
 //!
 //! Contract: one line on standard output once connections are accepted,
-//! `ready gateway=http://HOST:PORT console=http://HOST:PORT`. SIGTERM or SIGINT: no new calls, open
+//! `ready gateway=http://HOST:PORT console=http://HOST:PORT`. SIGTERM, SIGINT or SIGHUP: no new calls, open
 //! calls may end within a bound, the log is sealed, exit 0. A second signal cuts the wait short.
 
 use crate::address::Address;
@@ -263,10 +263,12 @@ fn announce(data: &Path, address: &Address) -> Result<(), Failure> {
     Ok(())
 }
 
-/// SIGTERM and SIGINT, which mean the same here.
+/// SIGTERM, SIGINT and SIGHUP, which mean the same here.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// `None` under `nohup`, which asks to outlive the terminal.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -274,16 +276,37 @@ impl Signals {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::new("cannot listen for signals").because(&error))
         };
+        let hangup = match ignores_hangup() {
+            true => None,
+            false => Some(listen(SignalKind::hangup())?),
+        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup,
         })
     }
 
     async fn next(&mut self) {
+        let hung_up = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = hung_up => {}
         }
     }
+}
+
+/// Whether whoever started this process made it ignore SIGHUP: `SigIgn` in proc_pid_status(5), a mask of which signal 1
+/// is the lowest bit.
+fn ignores_hangup() -> bool {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
