@@ -34,6 +34,8 @@ pub struct Upstream {
     pub base_url: String,
     /// What it speaks.
     pub api: UpstreamApi,
+    /// Certificates (PEM) of the authorities that are trusted for it, in place of the system's.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// An MCP server reached over HTTP.
@@ -41,6 +43,8 @@ pub struct Upstream {
 pub struct McpServer {
     /// The server's endpoint.
     pub url: String,
+    /// Certificates (PEM) of the authorities that are trusted for it, in place of the system's.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// Bounds of the data plane. Sizes in bytes.
@@ -98,6 +102,7 @@ impl Default for Config {
         let upstream = |base_url: &str, api| Upstream {
             base_url: base_url.to_owned(),
             api,
+            ca: None,
         };
         let upstreams = [
             (
@@ -148,6 +153,14 @@ pub enum ConfigError {
         name: String,
         /// As configured.
         url: String,
+    },
+    /// The certificates to be trusted for an upstream are none.
+    #[error("the certificates to trust for `{name}` cannot be used: {why}")]
+    Authorities {
+        /// Which upstream or server.
+        name: String,
+        /// What is wrong with them.
+        why: String,
     },
     /// The TLS library refused its own defaults.
     #[error("TLS cannot be set up: {0}")]
@@ -218,12 +231,17 @@ impl Target {
     /// Reads the configured address of an MCP server: one endpoint, a slash at its end included.
     pub(crate) fn endpoint(name: &str, url: &str) -> Result<Self, ConfigError> {
         let mut target = Self::new(name, url, UpstreamApi::Raw)?;
-        target.label = format!("mcp/{name}");
+        target.label = server_label(name);
         if url.ends_with('/') {
             target.path.push('/');
         }
         Ok(target)
     }
+}
+
+/// The name of an MCP server in figures: it may be called like an upstream.
+pub(crate) fn server_label(name: &str) -> String {
+    format!("mcp/{name}")
 }
 
 fn check_name(name: &str) -> Result<(), ConfigError> {

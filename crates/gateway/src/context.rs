@@ -2,7 +2,7 @@
 
 use crate::admission::Access;
 use crate::attempts::Attempts;
-use crate::config::{Config, ConfigError, Limits, Target};
+use crate::config::{Config, ConfigError, Limits, Target, server_label};
 use crate::figures::Figures;
 use crate::forward::Client;
 use crate::malformed::Malformed;
@@ -31,8 +31,9 @@ pub(crate) struct Context {
     pub(crate) secret_names: SecretNames,
     /// Where everything is recorded.
     pub(crate) recorder: Recorder,
-    /// The way to upstreams.
-    pub(crate) client: Client,
+    client: Client,
+    /// The ways to upstreams whose authorities were configured, by [`Target::label`].
+    clients: BTreeMap<String, Client>,
     /// Room for request bodies.
     pub(crate) memory: Memory,
     /// Hashes bodies for the memory of attempts; its key is this process's own.
@@ -77,7 +78,8 @@ impl Context {
                 .map(|target| target.label.as_str()),
         );
         Ok(Self {
-            client: Client::new(&config.limits)?,
+            client: Client::new(&config.limits, None)?,
+            clients: clients(&config)?,
             memory: Memory::new(config.limits.memory),
             limits: config.limits,
             strict: config.strict,
@@ -95,6 +97,11 @@ impl Context {
             upstreams,
             servers,
         })
+    }
+
+    /// The way to an upstream.
+    pub(crate) fn client(&self, target: &Target) -> &Client {
+        self.clients.get(&target.label).unwrap_or(&self.client)
     }
 
     /// The memory of runs.
@@ -116,6 +123,18 @@ impl Context {
     pub(crate) fn stopping(&self) -> Stopping {
         Stopping(self.stop.subscribe())
     }
+}
+
+fn clients(config: &Config) -> Result<BTreeMap<String, Client>, ConfigError> {
+    let upstreams = config.upstreams.iter();
+    let upstreams = upstreams.map(|(name, upstream)| (name.clone(), name, &upstream.ca));
+    let servers = config.mcp.iter();
+    let servers = servers.map(|(name, server)| (server_label(name), name, &server.ca));
+    upstreams
+        .chain(servers)
+        .filter_map(|(label, name, ca)| Some((label, name, ca.as_deref()?)))
+        .map(|(label, name, ca)| Ok((label, Client::new(&config.limits, Some((name, ca)))?)))
+        .collect()
 }
 
 /// One call's view of whether open calls must end.

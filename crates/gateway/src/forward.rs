@@ -13,6 +13,8 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,8 +41,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(limits: &Limits) -> Result<Self, ConfigError> {
-        let tls = tls()?;
+    /// Connections that trust the authorities of `ca` (a name for errors, and PEM), or the system's.
+    pub(crate) fn new(limits: &Limits, ca: Option<(&str, &[u8])>) -> Result<Self, ConfigError> {
+        let tls = match ca {
+            None => system_tls()?,
+            Some((name, pem)) => own_tls(name, pem)?,
+        };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -87,23 +93,40 @@ impl Client {
 }
 
 /// The system's roots. Without any, every TLS connection fails by itself; plain HTTP goes on.
-fn tls() -> Result<rustls::ClientConfig, ConfigError> {
-    let refused = |error: rustls::Error| ConfigError::Tls(error.to_string());
-    let builder = || {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
-    };
-    match builder().map_err(refused)?.with_native_roots() {
+fn system_tls() -> Result<rustls::ClientConfig, ConfigError> {
+    match tls()?.with_native_roots() {
         Ok(builder) => Ok(builder.with_no_client_auth()),
         Err(error) => {
             tracing::warn!(%error, "no root certificates found: https upstreams cannot be reached; install ca-certificates");
             let none = rustls::RootCertStore::empty();
-            Ok(builder()
-                .map_err(refused)?
-                .with_root_certificates(none)
-                .with_no_client_auth())
+            Ok(tls()?.with_root_certificates(none).with_no_client_auth())
         }
     }
+}
+
+/// Roots that were configured, in place of the system's.
+fn own_tls(name: &str, pem: &[u8]) -> Result<rustls::ClientConfig, ConfigError> {
+    let unusable = |why: &dyn std::fmt::Display| ConfigError::Authorities {
+        name: name.to_owned(),
+        why: why.to_string(),
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"there is no certificate in PEM form"));
+    }
+    Ok(tls()?.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn tls() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, ConfigError>
+{
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConfigError::Tls(error.to_string()))
 }
 
 /// A request body that is in memory.

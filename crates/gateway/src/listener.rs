@@ -136,6 +136,10 @@ impl Gateway {
                 tracing::warn!("calls are still open; the next start closes them as interrupted");
             }
         }
+        let closed = tokio::time::timeout(LAST_CALLS, crate::mcp::finish(&self.ctx));
+        if closed.await.is_err() {
+            tracing::warn!("calls without an answer could not be closed; the next start does");
+        }
         malformed::finish(&self.ctx).await;
     }
 

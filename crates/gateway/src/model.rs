@@ -244,6 +244,7 @@ impl Observer for ModelObserver {
             error,
             stream_error,
             cut_short,
+            suspend: None,
         }
     }
 }

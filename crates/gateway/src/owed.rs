@@ -188,7 +188,11 @@ pub(crate) async fn settle_queued(
     ctx: &Context,
     queued: impl IntoIterator<Item = Queued>,
 ) -> Result<(), Error> {
-    let mut queued: Vec<Queued> = queued.into_iter().collect();
+    // A call that waits is as large as the largest future in it, a thousand times over.
+    Box::pin(settle_all(ctx, queued.into_iter().collect())).await
+}
+
+async fn settle_all(ctx: &Context, mut queued: Vec<Queued>) -> Result<(), Error> {
     let mut settled = Ok(());
     loop {
         let (mut again, mut is_full) = (VecDeque::new(), false);

@@ -40,11 +40,19 @@ pub(crate) async fn handle(
     }
     match route {
         Route::Home => refuse(&ctx, &nowhere(), request, started, Cause::BadAddress, reply).await,
-        Route::Mcp(place) => crate::mcp::http::handle(&ctx, place, request, started, reply).await,
+        Route::Mcp(place) => {
+            Box::pin(crate::mcp::http::handle(
+                &ctx, place, request, started, reply,
+            ))
+            .await
+        }
         Route::Upstream(place) => match ctx.upstreams.get(place.name).cloned() {
             // A server of the HTTP+SSE transport may have told its client to post there.
             None if crate::mcp::http::is_announced(&ctx, &own) => {
-                crate::mcp::http::handle(&ctx, place, request, started, reply).await
+                Box::pin(crate::mcp::http::handle(
+                    &ctx, place, request, started, reply,
+                ))
+                .await
             }
             None => {
                 refuse(
@@ -87,7 +95,10 @@ async fn turn_away(
     let schema = own_words.unwrap_or_else(|| schema(target, &unread.parts));
     let message = message(ctx, &place, unread.why);
     let words = (schema, message.as_str());
-    not_taken(ctx, target, &place, place.rest, unread, words, reply).await;
+    Box::pin(not_taken(
+        ctx, target, &place, place.rest, unread, words, reply,
+    ))
+    .await;
 }
 
 /// What the recorder cannot carry through as it is meant.
@@ -123,7 +134,8 @@ async fn upstream(
         return refuse(ctx, place, request, started, Cause::BadAddress, reply).await;
     };
     if crate::upgrade::is_upgrade(&request) {
-        return crate::upgrade::handle(ctx, target, place, address, request, started, reply).await;
+        let upgraded = crate::upgrade::handle(ctx, target, place, address, request, started, reply);
+        return Box::pin(upgraded).await;
     }
     let received = match request::receive(ctx, request, started).await {
         Ok(received) => received,
@@ -166,9 +178,9 @@ async fn upstream(
         on_disconnect: Disconnect::Propagate,
     };
     let opened = |seq| ctx.attempts().opened(&attempt, seq, run, Instant::now());
-    let end = match relay::carry(ctx, plan, received, reply, opened).await {
+    let end = match Box::pin(relay::carry(ctx, plan, received, reply, opened)).await {
         None => End::NotOpened,
-        Some(carried) if carried.state == State::Completed => End::Answered,
+        Some(carried) if carried.state == Some(State::Completed) => End::Answered,
         Some(_) => End::Failed,
     };
     ctx.attempts().ended(&attempt, end, Instant::now());
@@ -224,16 +236,8 @@ pub(crate) async fn not_received(
 ) {
     let schema = schema(target, &unread.parts);
     let message = message(ctx, place, unread.why);
-    not_taken(
-        ctx,
-        target,
-        place,
-        address,
-        unread,
-        (schema, &message),
-        reply,
-    )
-    .await;
+    let words = (schema, message.as_str());
+    Box::pin(not_taken(ctx, target, place, address, unread, words, reply)).await;
 }
 
 /// As [`not_received`], in the schema and with the words given.

@@ -10,6 +10,7 @@
 //! is released as far as it came, then its terminal event is recorded, then the agent's connection breaks off as well.
 
 mod broken_off;
+mod suspended;
 
 use crate::body::{Gone, Outlet, RelayBody, Relayed, Reply, Room};
 use crate::ending::{End, broken};
@@ -199,7 +200,7 @@ impl Pump {
                 }
             }
         };
-        self.conclude(end).await
+        Box::pin(self.conclude(end)).await
     }
 
     /// One step: whatever comes first.
@@ -475,9 +476,12 @@ impl Pump {
                 http.relayed = Some(self.relayed.upto()).filter(|upto| *upto < self.received);
             }
         }
-        let verdict = self
+        let mut verdict = self
             .observer
             .finish(&self.call, whole, &mut draft, &mut self.noted);
+        if let (Some(suspend), End::Whole | End::Broken(_)) = (verdict.suspend.take(), end) {
+            return Box::pin(self.suspend(suspend, draft, end)).await;
+        }
         if self.call.clock.released.is_none() && !self.gone && self.received > 0 {
             self.call.clock.released = Some(Instant::now());
         }
@@ -493,7 +497,7 @@ impl Pump {
         let outcome = draft.outcome.take().unwrap_or(outcome);
         let carried = Carried {
             seq: self.call.seq,
-            state: outcome.state,
+            state: Some(outcome.state),
         };
         let mut closing = self.call.close(draft, outcome).await;
         if closing.durable().await.is_err() {

@@ -58,6 +58,22 @@ pub(crate) struct Verdict {
     pub(crate) stream_error: Option<String>,
     /// A stream that ended without the event that ends it.
     pub(crate) cut_short: bool,
+    /// The answer may come on another connection: the call stays open.
+    pub(crate) suspend: Option<Suspend>,
+}
+
+/// How a call goes on whose stream ended before its answer.
+pub(crate) struct Suspend {
+    /// The event of what has come, to be given its bodies.
+    pub(crate) event: Box<Draft>,
+    /// Takes the call over, before the end is released.
+    pub(crate) park: Box<dyn FnOnce(Call) + Send>,
+}
+
+impl std::fmt::Debug for Suspend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suspend").finish_non_exhaustive()
+    }
 }
 
 /// When bytes are released to the agent.
@@ -104,8 +120,8 @@ pub(crate) struct Plan {
 pub(crate) struct Carried {
     /// `seq` of its request event.
     pub(crate) seq: u64,
-    /// Its terminal state.
-    pub(crate) state: State,
+    /// Its terminal state; `None` while its answer may come on another connection.
+    pub(crate) state: Option<State>,
 }
 
 /// Carries a call: its request event durable, then forwarded, then the answer relayed and the call closed. `opened` hears
@@ -149,7 +165,8 @@ pub(crate) async fn carry(
     ctx.memory.shrink(&mut room, body.len() as u64);
     opened(call.seq);
     if on_disconnect == Disconnect::Propagate && reply.is_gone() {
-        return Some(unanswered(call, observer.as_mut(), Unanswered::Gone, schema, None).await);
+        let ended = unanswered(call, observer.as_mut(), Unanswered::Gone, schema, None);
+        return Some(Box::pin(ended).await);
     }
     let held = HeldBody::new(body, trailers, room);
     let request = match forward::outgoing(&target, address, &parts, held, false) {
@@ -168,17 +185,17 @@ pub(crate) async fn carry(
         }
     };
     call.clock.forwarded = Some(Instant::now());
-    let answer = ctx.client.send(parts.version, request);
+    let answer = ctx.client(&target).send(parts.version, request);
     let answer = answered(&mut call, &target, answer, &mut reply, on_disconnect).await;
     match answer.and_then(solicited) {
-        Ok(response) => Some(
-            Pump::new(call, observer, pace, on_disconnect, reply, response)
-                .run()
-                .await,
-        ),
+        Ok(response) => {
+            let pump = Pump::new(call, observer, pace, on_disconnect, reply, response);
+            Some(Box::pin(pump.run()).await)
+        }
         Err(why) => {
             let reply = Some(reply).filter(|_| why != Unanswered::Gone);
-            Some(unanswered(call, observer.as_mut(), why, schema, reply).await)
+            let ended = unanswered(call, observer.as_mut(), why, schema, reply);
+            Some(Box::pin(ended).await)
         }
     }
 }
@@ -293,7 +310,7 @@ pub(crate) async fn unanswered(
     let outcome = why.outcome();
     let carried = Carried {
         seq: call.seq,
-        state: outcome.state,
+        state: Some(outcome.state),
     };
     let mut beside = Vec::new();
     for noted in noted {

@@ -122,7 +122,7 @@ pub(crate) async fn handle(
     };
     call.clock.forwarded = Some(Instant::now());
     // Only HTTP/1.1 can be left this way.
-    let answer = ctx.client.send(Version::HTTP_11, outgoing);
+    let answer = ctx.client(&target).send(Version::HTTP_11, outgoing);
     let response = match relay::answered(
         &mut call,
         &target,
@@ -140,19 +140,19 @@ pub(crate) async fn handle(
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        switched(call, agent_side, observer, reply, response, model).await;
+        let switched = switched(call, agent_side, observer, reply, response, model);
+        Box::pin(switched).await;
     } else {
         let pace = Pace::Auto { streams: false };
-        Pump::new(
+        let pump = Pump::new(
             call,
             Box::new(observer),
             pace,
             Disconnect::Propagate,
             reply,
             response,
-        )
-        .run()
-        .await;
+        );
+        Box::pin(pump.run()).await;
     }
 }
 

@@ -74,6 +74,12 @@ impl Reader {
         }
     }
 
+    /// The last `id` seen on the stream, empty when there was none: what a client hands back to go on behind it.
+    #[must_use]
+    pub fn last_event_id(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.last_event_id)
+    }
+
     /// Reads the next bytes and hands each event that they complete to `sink`.
     pub fn feed(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) {
         while let Start::Mark(seen) = self.start {

@@ -6,6 +6,7 @@
 
 use super::plan::{Exchange, Posted};
 use super::sessions::{Endpoint, Key};
+use super::suspend::stream_key;
 use super::{Party, READ_BYTES};
 use crate::body::Reply;
 use crate::config::Target;
@@ -20,7 +21,7 @@ use crate::request::{self, Received, Unread, Why};
 use crate::route::Place;
 use crate::runs::{Assignment, Continuity, Ids, Request as RunRequest};
 use http::uri::PathAndQuery;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
 use protocol::jsonrpc;
 use protocol::mcp::{self, View};
@@ -131,7 +132,7 @@ impl Way<'_> {
         };
         if crate::upgrade::is_upgrade(&request) {
             let Self { target, place, .. } = &self;
-            return crate::upgrade::handle(
+            let upgraded = crate::upgrade::handle(
                 ctx,
                 target.clone(),
                 place,
@@ -139,11 +140,11 @@ impl Way<'_> {
                 request,
                 started,
                 reply,
-            )
-            .await;
+            );
+            return Box::pin(upgraded).await;
         }
         match request::receive(ctx, request, started).await {
-            Ok(received) => self.forward(ctx, address, received, reply).await,
+            Ok(received) => Box::pin(self.forward(ctx, address, received, reply)).await,
             Err(unread) => refuse(ctx, &self.place, Some(&self.target), *unread, reply).await,
         }
     }
@@ -171,7 +172,7 @@ impl Way<'_> {
             .map_or(&[][..], |payload| &payload.messages);
         let views: Vec<View<'_>> = messages.iter().map(mcp::view).collect();
         let party = self.party(ctx, &facts, &received, &views);
-        let key = self.key(&party);
+        let key = self.key(&party, &received.parts.headers);
         let assignment = self.assign(ctx, &party, &received, &views);
         let asked = Posted {
             payload: payload.as_ref(),
@@ -192,7 +193,7 @@ impl Way<'_> {
                 let opened = |opened| {
                     seq.set(opened).ok();
                 };
-                relay::carry(ctx, plan, received, reply, opened).await;
+                Box::pin(relay::carry(ctx, plan, received, reply, opened)).await;
             }
             Err(refused) => {
                 relay::not_recorded(Schema::JsonRpc, reply, &refused.error);
@@ -233,10 +234,12 @@ impl Way<'_> {
         }
     }
 
-    fn key(&self, party: &Party) -> Option<Key> {
-        match &self.endpoint {
-            Some(endpoint) => Some(endpoint.key.clone()),
-            None => Some((party.server.clone(), party.session.clone()?)),
+    /// What the exchange belongs to: a session, or a stream that goes on.
+    fn key(&self, party: &Party, headers: &HeaderMap) -> Option<Key> {
+        match (&self.endpoint, &party.session) {
+            (Some(endpoint), _) => Some(endpoint.key.clone()),
+            (None, Some(session)) => Some((party.server.clone(), session.clone())),
+            (None, None) => Some(stream_key(party, &text(headers, "last-event-id")?)),
         }
     }
 
@@ -302,15 +305,10 @@ async fn refuse(
         Why::Stopped => "the recorder is stopping".to_owned(),
     };
     let address = target.map_or(place.rest, |target| &target.path);
-    crate::proxy::not_taken(
-        ctx,
-        target,
-        place,
-        address,
-        unread,
-        (Schema::JsonRpc, &message),
-        reply,
-    )
+    let words = (Schema::JsonRpc, message.as_str());
+    Box::pin(crate::proxy::not_taken(
+        ctx, target, place, address, unread, words, reply,
+    ))
     .await;
 }
 

@@ -10,6 +10,7 @@ mod plan;
 pub(crate) mod record;
 mod retries;
 mod sessions;
+mod suspend;
 mod watch;
 
 use catalogue::Catalogue;
@@ -19,6 +20,7 @@ use retries::Retries;
 pub(crate) use sessions::Parked;
 use sessions::Sessions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+pub(crate) use suspend::finish;
 pub(crate) use watch::{ended, timing};
 
 /// Longest JSON-RPC payload that is read, in bytes. A longer one is recorded and relayed, not understood.

@@ -1,5 +1,5 @@
 //! Sessions with servers over HTTP: their revision, the endpoints they announced, the calls whose answer
-//! comes on another connection (HTTP+SSE, revision 2024-11-05).
+//! comes on another connection (HTTP+SSE, revision 2024-11-05, and streams that are resumed).
 
 use super::record::Asked;
 use crate::exchange::Call;
@@ -199,6 +199,27 @@ impl Sessions {
         };
         self.parked = self.parked.saturating_sub(1);
         Some(parked)
+    }
+
+    /// Whether one more call may wait.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.parked < MAX_PARKED
+    }
+
+    /// Lets a call wait whose stream ended before its answer. Gives back one that waited under the same id.
+    pub(crate) fn suspend(&mut self, key: &Key, id: Id, parked: Parked) -> Option<Parked> {
+        let displaced = self.session(key).parked.insert(id, parked);
+        self.parked += usize::from(displaced.is_none());
+        displaced
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn all(&mut self) -> Vec<Parked> {
+        self.parked = 0;
+        let waiting = self.sessions.values_mut();
+        waiting
+            .flat_map(|session| std::mem::take(&mut session.parked).into_values())
+            .collect()
     }
 
     /// The session's stream has ended: nothing it waited for can come any more.

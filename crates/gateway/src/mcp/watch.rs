@@ -3,7 +3,7 @@
 use super::endpoint::{Announced, Opening};
 use super::record::{self, Asked};
 use super::sessions::{Endpoint, Key, Parked};
-use super::{Direction, Party, READ_BYTES};
+use super::{Direction, Party, READ_BYTES, suspend};
 use crate::config::Target;
 use crate::context::Context;
 use crate::ending::unforwarded;
@@ -134,7 +134,8 @@ impl Observer for Watch {
                 }
             }
             Form::Events(reader) => reader.feed(piece, &mut |event| {
-                if event.name == "message" {
+                // An event without data only tells where a resumed stream goes on.
+                if event.name == "message" && !event.data.trim().is_empty() {
                     events.push(event.data.into_owned());
                 }
             }),
@@ -164,6 +165,7 @@ impl Observer for Watch {
         out: &mut Vec<Noted>,
     ) -> Verdict {
         self.reading.decoder.finish();
+        let resumable = self.resumable();
         match std::mem::replace(&mut self.reading.form, Form::Other) {
             Form::Json(Some(document)) if !document.is_empty() => self.payload(&document, out),
             Form::Json(None) => self.not_understood("the answer is too long to be read", out),
@@ -177,8 +179,13 @@ impl Observer for Watch {
         }
         let verdict = self.own_answer(call, draft);
         self.close_rest(whole, out);
+        let own = self.own.take().filter(|_| verdict.cut_short);
+        let suspend = own
+            .zip(resumable)
+            .and_then(|(own, key)| suspend::suspend(&self.ctx, &self.party, key, own, call));
         Verdict {
             cut_short: verdict.cut_short && whole && self.reading.status < 400,
+            suspend,
             ..verdict
         }
     }
@@ -207,6 +214,25 @@ pub(crate) fn ended(call: &Call, outcome: Outcome) -> Noted {
 }
 
 impl Watch {
+    /// Where an answer that has not come would come, if the agent can ask for the rest of the stream.
+    fn resumable(&self) -> Option<Key> {
+        let Form::Events(reader) = &self.reading.form else {
+            return None;
+        };
+        let cancels = self
+            .party
+            .version
+            .as_deref()
+            .is_some_and(mcp::disconnect_cancels);
+        let last = reader.last_event_id();
+        if self.purpose != Purpose::Post || self.reading.status >= 300 || cancels || last.is_empty()
+        {
+            return None;
+        }
+        let key = self.key.clone();
+        Some(key.unwrap_or_else(|| suspend::stream_key(&self.party, record::cut(&last))))
+    }
+
     /// The server named the session that begins.
     fn joined(&mut self, session: String) {
         let key = (self.party.server.clone(), session.clone());
@@ -331,6 +357,10 @@ impl Watch {
         let shared = &self.ctx.mcp;
         let answered = record::answer(shared, &mut self.party, asked, call.seq, view, &mut draft);
         self.agreed(asked);
+        // The exchange that brought it.
+        draft
+            .causes
+            .extend(self.seq.get().filter(|seq| **seq != call.seq));
         draft.outcome = Some(Outcome {
             state: answered.state(),
             error: answered.error(),

@@ -192,7 +192,7 @@ async fn one(
         // The listener is gone with its sender: that is a stop as well.
         stop.wait_for(|stop| *stop).await.ok();
     };
-    if let Err(error) = Session::serve(ctx, stream, stopping).await {
+    if let Err(error) = Box::pin(Session::serve(ctx, stream, stopping)).await {
         tracing::warn!(%error, "a wrapper's session ended early");
     }
     drop(open);

@@ -8,7 +8,9 @@ use tokio::io::AsyncWriteExt as _;
 async fn gateway(upstream: &Upstream) -> Rig {
     let url = format!("http://{}/mcp", upstream.addr);
     Rig::with(upstream.addr, |config| {
-        config.mcp.insert("crm".to_owned(), McpServer { url });
+        config
+            .mcp
+            .insert("crm".to_owned(), McpServer { url, ca: None });
         config.access.hosts = vec!["recorder.test".to_owned()];
         config.access.origins = vec!["https://console.example".to_owned()];
     })

@@ -21,5 +21,6 @@ mod refused;
 mod retries;
 mod rig;
 mod sessions;
+mod tls;
 mod upgraded;
 mod wire;

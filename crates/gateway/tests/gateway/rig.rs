@@ -64,9 +64,14 @@ impl Rig {
             ("raw", "/base", UpstreamApi::Raw),
         ] {
             let base_url = format!("http://{upstream}{path}");
-            config
-                .upstreams
-                .insert(name.to_owned(), Configured { base_url, api });
+            config.upstreams.insert(
+                name.to_owned(),
+                Configured {
+                    base_url,
+                    api,
+                    ca: None,
+                },
+            );
         }
         config.limits.drain = Duration::from_millis(200);
         // The names that the tests' requests are for.

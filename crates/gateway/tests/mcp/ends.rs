@@ -322,7 +322,9 @@ async fn waiting(answer: Vec<u8>) -> (Upstream, Arc<Notify>) {
 async fn on_disk(upstream: &Upstream, switch: &Switch) -> Rig {
     let url = format!("http://{}/mcp", upstream.addr);
     Rig::on_disk(upstream.addr, switch, |config| {
-        config.mcp.insert("crm".to_owned(), McpServer { url });
+        config
+            .mcp
+            .insert("crm".to_owned(), McpServer { url, ca: None });
     })
     .await
 }

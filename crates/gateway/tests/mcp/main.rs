@@ -16,6 +16,7 @@ mod endpoint;
 mod ends;
 mod exchange;
 mod losses;
+mod resumed;
 #[path = "../gateway/rig.rs"]
 mod rig;
 mod socket;
@@ -31,7 +32,9 @@ use tokio::io::AsyncWriteExt as _;
 async fn rig(upstream: &Upstream, path: &str) -> Rig {
     let url = format!("http://{}{path}", upstream.addr);
     Rig::with(upstream.addr, |config| {
-        config.mcp.insert("crm".to_owned(), McpServer { url });
+        config
+            .mcp
+            .insert("crm".to_owned(), McpServer { url, ca: None });
     })
     .await
 }

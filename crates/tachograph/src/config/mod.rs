@@ -37,11 +37,25 @@ pub(crate) struct Upstream {
     #[serde(serialize_with = "as_name")]
     pub(crate) api: UpstreamApi,
     pub(crate) base_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<Authorities>,
+}
+
+/// The authorities that are trusted for one upstream, in place of the system's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Authorities {
+    pub(crate) path: String,
+    /// Of the file, so that the digest of the configuration tells another authority.
+    pub(crate) sha256: String,
+    #[serde(skip)]
+    pub(crate) pem: Vec<u8>,
 }
 
 /// One MCP server that agents reach as `http://GATEWAY/agent/AGENT/mcp/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct McpServer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<Authorities>,
     pub(crate) url: String,
 }
 
@@ -128,6 +142,7 @@ impl Default for Config {
                     Upstream {
                         api: vendor.api,
                         base_url: vendor.base_url,
+                        ca_file: None,
                     },
                 )
             })
@@ -147,12 +162,8 @@ impl Config {
     pub(crate) fn load(file: &Path) -> Result<Self, Problems> {
         let text =
             fs_err::read_to_string(file).map_err(|error| Problems::unreadable(file, &error))?;
-        Self::parse(&text, &file.display().to_string())
-    }
-
-    /// Reads the text of the file called `name`.
-    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Problems> {
-        read::read(text, name)
+        let folder = file.parent().unwrap_or(Path::new(""));
+        read::read(&text, &file.display().to_string(), folder)
     }
 
     /// What is in effect, for `recorder.start`.
@@ -167,8 +178,7 @@ impl Config {
     pub(crate) fn digest(&self) -> String {
         // A struct of strings, numbers and booleans always has a JSON form.
         let json = serde_json::to_vec(self).unwrap_or_default();
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &json);
-        format!("sha256:{}", hex::encode(digest))
+        format!("sha256:{}", sha256(&json))
     }
 }
 
@@ -177,9 +187,11 @@ impl From<&Config> for gateway::Config {
         let upstream = |upstream: &Upstream| gateway::Upstream {
             base_url: upstream.base_url.clone(),
             api: upstream.api,
+            ca: upstream.ca_file.as_ref().map(|ca| ca.pem.clone()),
         };
         let server = |server: &McpServer| gateway::McpServer {
             url: server.url.clone(),
+            ca: server.ca_file.as_ref().map(|ca| ca.pem.clone()),
         };
         let limits = &config.limits;
         Self {
@@ -216,6 +228,11 @@ impl From<&Config> for gateway::Config {
             governance: config.digest(),
         }
     }
+}
+
+/// In hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
 }
 
 fn as_name<S: serde::Serializer>(api: &UpstreamApi, to: S) -> Result<S::Ok, S::Error> {

@@ -1,18 +1,19 @@
 //! Reads the TOML text. Walks the tables with their places in the file, so that every mistake
 //! can be named with its line, and goes on after a mistake to find the next one.
 
-use super::{Config, McpServer, Problem, Problems, Upstream, value};
+use super::{Authorities, Config, McpServer, Problem, Problems, Upstream, value};
 use protocol::UpstreamApi;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 const SECTIONS: &[&str] = &["gateway", "limits", "mcp", "recorder", "upstream"];
 const GATEWAY: &[&str] = &["allowed_hosts", "allowed_origins"];
-const UPSTREAM: &[&str] = &["api", "base_url"];
-const MCP: &[&str] = &["url"];
+const UPSTREAM: &[&str] = &["api", "base_url", "ca_file"];
+const MCP: &[&str] = &["ca_file", "url"];
 const LIMITS: &[&str] = &[
     "connect_timeout",
     "connections",
@@ -37,9 +38,11 @@ const RECORDER: &[&str] = &[
 /// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
 const SIMILAR: f64 = 0.7;
 
-pub(super) fn read(text: &str, name: &str) -> Result<Config, Problems> {
+/// Reads the text of the file called `name`; relative paths in it begin at `folder`.
+pub(super) fn read(text: &str, name: &str, folder: &Path) -> Result<Config, Problems> {
     let mut reader = Reader {
         text,
+        folder,
         problems: Vec::new(),
     };
     let mut config = Config::default();
@@ -63,6 +66,7 @@ pub(super) fn read(text: &str, name: &str) -> Result<Config, Problems> {
 
 struct Reader<'t> {
     text: &'t str,
+    folder: &'t Path,
     problems: Vec<Problem>,
 }
 
@@ -95,9 +99,10 @@ impl Reader<'_> {
         }
         for (name, section) in self.named(&root, "mcp") {
             self.known_keys(&section, MCP);
+            let ca_file = self.authorities(&section);
             match self.url(&section, "url") {
                 Some(url) => {
-                    config.mcp.insert(name, McpServer { url });
+                    config.mcp.insert(name, McpServer { ca_file, url });
                 }
                 None => self.required(&section, "url"),
             }
@@ -129,9 +134,15 @@ impl Reader<'_> {
             self.required(section, "api");
         }
         let api = api.or(vendor.as_ref().map(|vendor| vendor.api));
+        let ca_file = self.authorities(section);
         let base_url = base_url.or(vendor.map(|vendor| vendor.base_url));
         if let (Some(api), Some(base_url)) = (api, base_url) {
-            upstreams.insert(name, Upstream { api, base_url });
+            let upstream = Upstream {
+                api,
+                base_url,
+                ca_file,
+            };
+            upstreams.insert(name, upstream);
         }
     }
 
@@ -282,6 +293,28 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn authorities(&mut self, section: &Section<'_, '_>) -> Option<Authorities> {
+        let (path, place) = self.string(section, "ca_file")?;
+        let pem = match fs_err::read(self.folder.join(&path)) {
+            Ok(pem) => pem,
+            Err(error) => {
+                let what = format!("`ca_file` in {} cannot be read: {error}", section.title);
+                self.problem(place, what, None);
+                return None;
+            }
+        };
+        if memchr::memmem::find(&pem, b"-----BEGIN CERTIFICATE-----").is_none() {
+            let what = format!(
+                "`ca_file` in {} holds no certificate in PEM form",
+                section.title
+            );
+            self.problem(place, what, None);
+            return None;
+        }
+        let sha256 = super::sha256(&pem);
+        Some(Authorities { path, sha256, pem })
     }
 
     fn size(&mut self, section: &Section<'_, '_>, key: &str, least: u64) -> Option<u64> {

@@ -1,8 +1,12 @@
 use super::*;
 use proptest::prelude::*;
 
+fn parse(text: &str) -> Result<Config, Problems> {
+    read::read(text, "tacho.toml", Path::new(""))
+}
+
 fn messages(text: &str) -> String {
-    match Config::parse(text, "tacho.toml") {
+    match parse(text) {
         Ok(_) => "fine".to_owned(),
         Err(problems) => problems.to_string().trim_end().to_owned(),
     }
@@ -13,7 +17,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
     for (text, expected) in [
         (
             "[upstream.acme]\nbas_url = \"https://a\"\napi = \"raw\"\nbase_url = \"https://a\"",
-            "tacho.toml:2: unknown key `bas_url` in [upstream.acme]\n  hint: did you mean `base_url`? valid keys: api, base_url",
+            "tacho.toml:2: unknown key `bas_url` in [upstream.acme]\n  hint: did you mean `base_url`? valid keys: api, base_url, ca_file",
         ),
         (
             "[limit]\n",
@@ -124,7 +128,7 @@ fn what_is_not_toml_is_named_with_its_line() {
 
 #[test]
 fn a_whole_file_is_read() {
-    let config = Config::parse(
+    let config = parse(
         r#"
         [upstream.anthropic]
         base_url = "http://127.0.0.1:9000"
@@ -155,7 +159,6 @@ fn a_whole_file_is_read() {
         secret_names = ["x-corp-badge", "sid"]
         environment_interval = "5m"
         "#,
-        "tacho.toml",
     )
     .unwrap();
     let anthropic = &config.upstream["anthropic"];
@@ -194,13 +197,48 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn authorities_are_read_with_the_file_and_are_part_of_what_is_in_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem =
+        |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let text = "[upstream.openai]\nca_file = \"ca.pem\"\n[mcp.files]\nurl = \"https://files\"\nca_file = \"ca.pem\"";
+    let mut digests = Vec::new();
+    for content in ["AAAA", "BBBB"] {
+        std::fs::write(folder.path().join("ca.pem"), pem(content)).unwrap();
+        std::fs::write(folder.path().join("tacho.toml"), text).unwrap();
+        let config = Config::load(&folder.path().join("tacho.toml")).unwrap();
+        let found = config.upstream["openai"].ca_file.as_ref().unwrap();
+        assert_eq!(found.pem, pem(content).into_bytes());
+        assert_eq!(config.mcp["files"].ca_file.as_ref(), Some(found));
+        assert!(!config.facts().to_string().contains("BEGIN CERTIFICATE"));
+        digests.push(config.digest());
+    }
+    assert_ne!(digests[0], digests[1]);
+    std::fs::write(folder.path().join("ca.pem"), "no").unwrap();
+    for (file, problem) in [
+        (
+            "ca.pem",
+            "tacho.toml:2: `ca_file` in [upstream.openai] holds no certificate in PEM form",
+        ),
+        (
+            "none.pem",
+            "tacho.toml:2: `ca_file` in [upstream.openai] cannot be read: ",
+        ),
+    ] {
+        let text = format!("[upstream.openai]\nca_file = \"{file}\"");
+        let problems = read::read(&text, "tacho.toml", folder.path()).unwrap_err();
+        assert!(problems.to_string().starts_with(problem), "{problems}");
+    }
+}
+
+#[test]
 fn an_empty_file_is_the_default() {
-    assert_eq!(Config::parse("", "tacho.toml").unwrap(), Config::default());
+    assert_eq!(parse("").unwrap(), Config::default());
 }
 
 #[test]
 fn the_digest_is_of_what_is_in_effect() {
-    let digest = |text: &str| Config::parse(text, "tacho.toml").unwrap().digest();
+    let digest = |text: &str| parse(text).unwrap().digest();
     assert_eq!(digest(""), digest("[limits]\nmemory = \"48MiB\""));
     assert_eq!(digest("[limits]\nmemory = 50331648"), digest(""));
     assert_ne!(digest("[limits]\nmemory = \"49MiB\""), digest(""));
