@@ -69,7 +69,8 @@ pub(crate) fn read_vkey(disk: &dyn Disk) -> Result<VerifyingKey, Error> {
     let bytes = read(disk, VKEY)?.ok_or_else(|| Error::Missing(VKEY.into()))?;
     std::str::from_utf8(&bytes)
         .ok()
-        .and_then(|text| text.trim_end().parse().ok())
+        .and_then(|text| text.strip_suffix('\n')?.parse().ok())
+        .filter(|key: &VerifyingKey| format!("{key}\n").as_bytes() == bytes)
         .ok_or_else(|| Error::damaged(VKEY, "it is not a verifier key"))
 }
 

@@ -40,7 +40,6 @@ pub mod verify;
 mod volume;
 mod wal_view;
 mod wal_writer;
-mod writer;
 
 pub use body::BodyWriter;
 pub use command::{Appended, Pending};

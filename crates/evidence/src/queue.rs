@@ -1,7 +1,7 @@
 //! What waits for the writer.
 //!
-//! Pushing wakes nobody. Pieces of a body lie here until the event that refers to them is pushed: one write
-//! for all of them, and one waking thread at most.
+//! Pieces of a body wake nobody: they lie here until the event that refers to them is pushed, for one write and one
+//! waking of the writer's thread.
 
 use crate::command::{BodyStep, Command, Queued};
 use std::collections::VecDeque;
@@ -40,13 +40,13 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a command. `true`: the writer is due, and the caller sees to it that it runs
-    /// ([`Self::wake`], or by running it itself).
-    pub(crate) fn push(&self, queued: Queued, bytes: usize) -> Result<bool, Closed> {
+    /// Adds a command, and wakes the writer if it is due.
+    pub(crate) fn push(&self, queued: Queued, bytes: usize) -> Result<(), Closed> {
         let mut inner = self.lock();
         if inner.closed {
             return Err(Closed);
         }
+        let was_due = inner.due;
         if is_awaited(&queued.command) {
             inner.due = true;
         } else {
@@ -55,7 +55,12 @@ impl Queue {
                 inner.unawaited >= UNAWAITED_BYTES || inner.commands.len() >= UNAWAITED_COMMANDS;
         }
         inner.commands.push_back(queued);
-        Ok(inner.due)
+        let became_due = inner.due && !was_due;
+        drop(inner);
+        if became_due {
+            self.became_due.notify_one();
+        }
+        Ok(())
     }
 
     /// Adds a command that took no room, unless the queue is long.
@@ -77,21 +82,6 @@ impl Queue {
         true
     }
 
-    /// Wakes the writer's thread.
-    pub(crate) fn wake(&self) {
-        self.became_due.notify_one();
-    }
-
-    /// Whether the writer has something to do.
-    pub(crate) fn is_due(&self) -> bool {
-        self.lock().due
-    }
-
-    /// Something the writer took is not done yet.
-    pub(crate) fn still_due(&self) {
-        self.lock().due = true;
-    }
-
     /// Moves everything into `taken`, which is empty.
     pub(crate) fn take_all(&self, taken: &mut VecDeque<Queued>) {
         let mut inner = self.lock();
@@ -100,7 +90,7 @@ impl Queue {
         inner.unawaited = 0;
     }
 
-    /// Waits until there is something to do. `false`: the queue is closed, and everything in it may be taken.
+    /// Waits until there is something to do. `false`: the queue is closed, and what is in it is the last.
     pub(crate) fn wait(&self) -> bool {
         let inner = self.lock();
         let inner = self

@@ -15,7 +15,6 @@ use crate::segments::Allocator;
 use crate::sequencer::Sequencer;
 use crate::settler_thread::SettlerThread;
 use crate::wal_writer::WalWriter;
-use crate::writer::Writer;
 use event::{BodyRef, Draft, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,7 +75,6 @@ pub struct Status {
 #[derive(Debug)]
 pub(crate) struct Shared {
     queue: Arc<Queue>,
-    writer: Arc<Writer>,
     room: Arc<Semaphore>,
     dedup: Arc<Dedup>,
     progress: Arc<Progress>,
@@ -175,16 +173,13 @@ impl Recorder {
             queue.clone(),
             options,
         );
-        let writer = Arc::new(Writer::new(queue.clone(), sequencer));
-        let running = writer.clone();
         let threads = vec![
             settling.start()?,
-            spawn("sequencer", move || running.run())?,
+            spawn("sequencer", move || sequencer.run())?,
         ];
         Ok(Self {
             shared: Arc::new(Shared {
                 queue,
-                writer,
                 room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_UNIT)),
                 dedup,
                 progress,
@@ -221,19 +216,13 @@ impl Recorder {
         body.finish(role, media, encoding).await
     }
 
-    /// Queues an event, waiting for room, and resolves when it is durable. On a runtime of several workers the
-    /// caller's may be held up for the time of one write.
+    /// Queues an event, waiting for room, and resolves when it is durable.
     ///
     /// # Errors
     /// [`Error::Full`]: nothing was recorded, nothing may be forwarded. [`Error::Fatal`]: the process
     /// must stop. [`Error::Event`]: the event is too long.
     pub async fn append(&self, draft: &Draft) -> Result<Appended, Error> {
-        let (ack, pending) = oneshot::channel();
-        let (command, bytes) = event_command(draft, ack)?;
-        if self.push(Command::Event(command), bytes).await? {
-            self.shared.writer.lead_or_wake();
-        }
-        Pending(pending).await
+        self.submit(draft).await?.await
     }
 
     /// Queues an event, waiting for room; its order is fixed when this returns. The [`Pending`]
@@ -249,14 +238,6 @@ impl Recorder {
     }
 
     pub(crate) async fn queue(&self, command: Command, bytes: usize) -> Result<(), Error> {
-        if self.push(command, bytes).await? {
-            self.shared.queue.wake();
-        }
-        Ok(())
-    }
-
-    /// `true`: the writer is due and has not been told.
-    async fn push(&self, command: Command, bytes: usize) -> Result<bool, Error> {
         let units = (bytes / ROOM_UNIT + 1).min(QUEUE_BYTES / ROOM_UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = self.shared.room.clone().acquire_many_owned(units).await;

@@ -88,22 +88,21 @@ impl Sequencer {
         }
     }
 
-    /// Takes what is queued, as much as a batch holds, and makes it durable. When that fails, every waiter and
-    /// every later caller is told.
-    pub(crate) fn round(&mut self) {
-        if self.ended {
-            return;
-        }
-        if let Err(error) = self.gather_and_commit() {
-            return self.fail(error);
-        }
-        if self.closing.is_some() {
-            self.end();
-        } else if !self.taken.is_empty() {
-            self.queue.still_due();
+    /// Runs until closed, until nobody is left who could queue anything, or until a write fails; then every waiter
+    /// and every later caller is told.
+    pub(crate) fn run(mut self) {
+        loop {
+            let open = !self.taken.is_empty() || self.queue.wait();
+            if let Err(error) = self.gather_and_commit() {
+                return self.fail(error);
+            }
+            if self.closing.is_some() || (!open && self.taken.is_empty()) {
+                return self.end();
+            }
         }
     }
 
+    /// Takes what is queued, as much as a batch holds, and makes it durable.
     fn gather_and_commit(&mut self) -> Result<(), Error> {
         if self.taken.is_empty() {
             self.queue.take_all(&mut self.taken);
@@ -132,19 +131,13 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Whether nothing will be written any more.
-    pub(crate) const fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Ends the log.
-    pub(crate) fn end(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
-            self.wal.close();
-            self.queue.close();
-            self.progress.closed();
-            self.acknowledge_closing();
-        }
+    fn end(&mut self) {
+        self.ended = true;
+        self.wal.close();
+        self.queue.close();
+        self.progress.closed();
+        self.acknowledge_closing();
     }
 
     fn acknowledge_closing(&mut self) {
@@ -180,7 +173,7 @@ impl Sequencer {
     }
 
     /// Nothing more will be written, and why.
-    pub(crate) fn fail(&mut self, error: Error) {
+    fn fail(&mut self, error: Error) {
         let error = match error {
             Error::Fatal(_) => error,
             other => Error::Fatal(other.to_string()),
@@ -482,6 +475,15 @@ impl Sequencer {
             ack.send(Ok(appended)).ok();
         }
         Ok(())
+    }
+}
+
+/// Dropped without an end, it died in the middle of something: what was written is for recovery to judge.
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.fail(Error::Fatal("the writer ended in a panic".into()));
+        }
     }
 }
 

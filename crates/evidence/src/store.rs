@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::salt::{Commitment, SaltTree};
 use crate::salts::read_seed;
-use crate::state::State;
+use crate::state::{Phase, State};
 use crate::tiles::{read_bundle, read_checkpoint};
 use crate::vault::Vault;
 use crate::volume::BodyRecord;
@@ -231,22 +231,29 @@ impl Store {
         let mut next = 0;
         let mut bytes = Vec::new();
         while next < self.state.size {
-            self.read_bundle(next, &mut bytes)?;
+            let (_, width) = self.read_bundle(next, &mut bytes)?;
             let in_bundle = u64::from(TILE_WIDTH).min(self.state.size - next);
             let end = next + in_bundle;
+            let mut held = 0;
             for entry in bundle::entries(&bytes) {
-                if next == end {
-                    break;
-                }
                 let entry = entry
                     .map_err(|error| Error::damaged(format!("event {next}"), error.to_string()))?;
-                each(next, entry);
-                next += 1;
+                held += 1;
+                if next < end {
+                    each(next, entry);
+                    next += 1;
+                }
             }
             if next < end {
                 return Err(Error::damaged(
                     format!("event {next}"),
                     "its entry bundle is cut short",
+                ));
+            }
+            if held != u64::from(width) {
+                return Err(Error::damaged(
+                    format!("event {next}"),
+                    format!("its entry bundle holds {held} entries where its name says {width}"),
                 ));
             }
         }
@@ -256,21 +263,19 @@ impl Store {
         Ok(())
     }
 
-    /// Reads the bundle that holds event `seq`.
-    fn read_bundle(&self, seq: u64, bytes: &mut Vec<u8>) -> Result<BundleId, Error> {
+    /// Reads the bundle that holds event `seq`; returns which it is and how many entries its name says it has.
+    fn read_bundle(&self, seq: u64, bytes: &mut Vec<u8>) -> Result<(BundleId, u16), Error> {
         let id = BundleId::holding(seq, self.state.size)
             .ok_or_else(|| Error::Missing(format!("event {seq}")))?;
-        if read_bundle(self.disk.as_ref(), id, bytes)? {
-            Ok(id)
-        } else {
-            Err(Error::Missing(crate::tiles::bundle_path(id)))
-        }
+        read_bundle(self.disk.as_ref(), id, bytes)?
+            .map(|width| (id, width))
+            .ok_or_else(|| Error::Missing(crate::tiles::bundle_path(id)))
     }
 
     /// The bundle that holds event `seq`, and the offset of that event in it.
     fn bundle_from(&self, seq: u64) -> Result<(Vec<u8>, usize), Error> {
         let mut bytes = Vec::new();
-        let id = self.read_bundle(seq, &mut bytes)?;
+        let (id, _) = self.read_bundle(seq, &mut bytes)?;
         let skip = usize::try_from(seq % u64::from(TILE_WIDTH)).unwrap_or_default();
         let mut offset = 0;
         for entry in bundle::entries(&bytes).take(skip) {
@@ -416,7 +421,13 @@ impl Store {
 
     /// What is wrong with those parts of the vault that no event led to.
     pub(crate) fn check_rest_of_vault(&self) -> Vec<Error> {
-        self.lock().vault.check_rest()
+        self.lock().vault.check_rest(self.has_ended())
+    }
+
+    /// Whether the recorder had ended in order when this was opened: nothing of it goes on.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.state.phase == Phase::Ended && self.wal.events() == 0
     }
 
     /// The exact bytes of a body, checked against the commitment in its event.

@@ -32,46 +32,56 @@ fn partial_dir(full: &str) -> String {
 }
 
 /// Reads a file at a place that is at least `width` wide: the exact one (which is the one that was
-/// synced when it was settled), else the full one, else a wider partial one.
+/// synced when it was settled), else the full one, else a wider partial one; and how wide it says it is.
 fn read_widest(
     disk: &dyn Disk,
     full: &str,
     suffix: &str,
     width: u16,
-) -> Result<Option<Vec<u8>>, Error> {
+) -> Result<Option<(Vec<u8>, u16)>, Error> {
     let dir = partial_dir(full);
-    let exact = (width < TILE_WIDTH).then(|| format!("{dir}/{width}{suffix}"));
-    for path in exact.into_iter().chain([format!("{full}{suffix}")]) {
-        match disk.read(&path) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io(&path)(error)),
+    let read = |path: String| match disk.read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(io(&path)),
+    };
+    // The settler may replace a partial file by a wider one while we look.
+    for _ in 0..WIDEST_ATTEMPTS {
+        if width < TILE_WIDTH
+            && let Some(bytes) = read(format!("{dir}/{width}{suffix}"))?
+        {
+            return Ok(Some((bytes, width)));
+        }
+        if let Some(bytes) = read(format!("{full}{suffix}"))? {
+            return Ok(Some((bytes, TILE_WIDTH)));
+        }
+        let widest = disk
+            .list(&dir)
+            .map_err(io(&dir))?
+            .iter()
+            .filter_map(|name| name.strip_suffix(suffix)?.parse::<u16>().ok())
+            .filter(|found| *found >= width && *found < TILE_WIDTH)
+            .max();
+        let Some(found) = widest else {
+            return Ok(None);
+        };
+        if let Some(bytes) = read(format!("{dir}/{found}{suffix}"))? {
+            return Ok(Some((bytes, found)));
         }
     }
-    let widest = disk
-        .list(&dir)
-        .map_err(io(&dir))?
-        .iter()
-        .filter_map(|name| name.strip_suffix(suffix)?.parse::<u16>().ok())
-        .filter(|found| *found >= width && *found < TILE_WIDTH)
-        .max();
-    match widest {
-        Some(found) => {
-            let path = format!("{dir}/{found}{suffix}");
-            disk.read(&path).map(Some).map_err(io(&path))
-        }
-        None => Ok(None),
-    }
+    Ok(None)
 }
+
+/// How often a tile is looked for while its partial files are replaced.
+const WIDEST_ATTEMPTS: u32 = 8;
 
 /// The hashes of a tile; `None` where neither it nor a wider one exists.
 pub(crate) fn read_tile(disk: &dyn Disk, id: TileId) -> Result<Option<Vec<Hash>>, Error> {
     let full = format!("log/{}", full_tile(id));
-    let Some(bytes) = read_widest(disk, &full, "", id.width())? else {
+    let Some((bytes, width)) = read_widest(disk, &full, "", id.width())? else {
         return Ok(None);
     };
     let (hashes, rest) = bytes.as_chunks::<32>();
-    if !rest.is_empty() || hashes.len() < usize::from(id.width()) {
+    if !rest.is_empty() || hashes.len() != usize::from(width) {
         return Err(Error::damaged(full, "its length is not that of the tile"));
     }
     Ok(Some(hashes.iter().copied().map(Hash::new).collect()))
@@ -89,16 +99,22 @@ fn full_bundle(id: BundleId) -> String {
         .map_or(path.clone(), |(full, _)| full.to_owned())
 }
 
-/// Reads the entries of a bundle, at least as many as `id` is wide, into `out`; `false` where there is
-/// no such bundle.
-pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId, out: &mut Vec<u8>) -> Result<bool, Error> {
+/// Reads the entries of a bundle, at least as many as `id` is wide, into `out`; returns how many its name says
+/// there are, `None` where there is no such bundle.
+pub(crate) fn read_bundle(
+    disk: &dyn Disk,
+    id: BundleId,
+    out: &mut Vec<u8>,
+) -> Result<Option<u16>, Error> {
     let full = format!("log/{}", full_bundle(id));
-    let Some(stored) = read_widest(disk, &full, ".zst", id.width())? else {
+    let Some((stored, width)) = read_widest(disk, &full, ".zst", id.width())? else {
         // A log of another tool keeps its bundles plain.
-        let plain = read_widest(disk, &full, "", id.width())?;
-        let found = plain.is_some();
-        *out = plain.unwrap_or_default();
-        return Ok(found);
+        return Ok(
+            read_widest(disk, &full, "", id.width())?.map(|(plain, width)| {
+                *out = plain;
+                width
+            }),
+        );
     };
     let damaged = |detail: &str| Error::damaged(format!("{full}.zst"), detail);
     let (frame, check) = stored
@@ -115,7 +131,7 @@ pub(crate) fn read_bundle(disk: &dyn Disk, id: BundleId, out: &mut Vec<u8>) -> R
         .and_then(|len| usize::try_from(len).ok())
         .unwrap_or(bundle::MAX_BUNDLE_BYTES);
     decompress_into(frame, len.min(bundle::MAX_BUNDLE_BYTES), out)
-        .map(|()| true)
+        .map(|()| Some(width))
         .map_err(|_| damaged("it does not decompress"))
 }
 
@@ -174,7 +190,7 @@ impl TileWriter {
             let id =
                 BundleId::new(size / u64::from(TILE_WIDTH), width).map_err(|e| log_error(&e))?;
             let mut bytes = Vec::new();
-            if !read_bundle(disk, id, &mut bytes)? {
+            if read_bundle(disk, id, &mut bytes)?.is_none() {
                 return Err(Error::Missing(bundle_path(id)));
             }
             for entry in bundle::entries(&bytes).take(usize::from(width)) {

@@ -164,8 +164,28 @@ impl Vault {
     }
 
     /// Reads every block that nothing has read yet; returns what is wrong with them.
-    pub(crate) fn check_rest(&mut self) -> Vec<Error> {
+    pub(crate) fn check_rest(&mut self, ended: bool) -> Vec<Error> {
         let mut faults = Vec::new();
+        let mut next = 0;
+        for block in &self.chunk_blocks {
+            if block.first != next {
+                faults.push(Error::damaged(
+                    volume_path(block.volume),
+                    format!("chunk {next} is missing, or a block was put in before it"),
+                ));
+            }
+            next = block.last + 1;
+        }
+        // While the recorder runs, what it has not settled yet stands behind what it has.
+        if ended
+            && let Some(newest) = self.volumes.last()
+            && newest.file.len().is_ok_and(|len| len > newest.scanned)
+        {
+            faults.push(Error::damaged(
+                volume_path(newest.number),
+                "it goes on behind its last block",
+            ));
+        }
         for block in self.chunk_blocks.iter().chain(&self.body_blocks) {
             if self.read.contains(&(block.volume, block.offset)) {
                 continue;

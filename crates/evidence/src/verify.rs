@@ -33,8 +33,13 @@ pub struct Report {
     pub body_bytes: u64,
     /// `seq` of the gap events: the record says of itself that something is missing there.
     pub gaps: Vec<u64>,
-    /// Calls without a terminal event: open in a live store, a fault of the recorder in a stopped one.
+    /// Calls without a terminal event: open in a live store; left open by a recorder that has ended, which the
+    /// next start closes.
     pub open_calls: Vec<u64>,
+    /// `seq` of terminal events of calls that are not open at that place: a fault of the recorder, not of storage.
+    pub odd_ends: Vec<u64>,
+    /// Whether the recorder had ended in order.
+    pub ended: bool,
     /// What is wrong, first in the log first; at most the first hundred.
     pub faults: Vec<Fault>,
     /// Faults in all.
@@ -64,7 +69,10 @@ impl Report {
             10
         } else if !self.missing.is_empty() {
             12
-        } else if !self.gaps.is_empty() {
+        } else if !self.gaps.is_empty()
+            || !self.odd_ends.is_empty()
+            || (self.ended && !self.open_calls.is_empty())
+        {
             11
         } else {
             0
@@ -197,6 +205,7 @@ impl<'a> Verifier<'a> {
         self.report.unsigned_tail =
             self.report.events - self.report.signed_events.min(self.report.events);
         self.report.open_calls = self.open.iter().copied().collect();
+        self.report.ended = store.has_ended();
         self.report
             .faults
             .sort_by_key(|fault| fault.seq.unwrap_or(u64::MAX));
@@ -247,10 +256,9 @@ impl<'a> Verifier<'a> {
             Part::Opens => {
                 self.open.insert(seq);
             }
-            Part::Closes(Some(call)) => {
-                self.open.remove(&call);
-            }
-            Part::Closes(None) | Part::Other => {}
+            Part::Closes(Some(call)) if self.open.remove(&call) => {}
+            Part::Closes(_) => self.report.odd_ends.push(seq),
+            Part::Other => {}
         }
         for body in &glance.bodies {
             match self.store.check_body(body, &mut |_| ()) {
@@ -332,7 +340,7 @@ fn compare_tile(store: &Store, id: TileId, hashes: &[Hash], bad: &mut Vec<(TileI
         .ok()
         .flatten()
         .unwrap_or_default();
-    if told.get(..hashes.len()) == Some(hashes) || bad.len() >= MAX_FAULTS {
+    if told.starts_with(hashes) || bad.len() >= MAX_FAULTS {
         return;
     }
     let differs = hashes

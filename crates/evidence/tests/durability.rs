@@ -674,9 +674,9 @@ fn a_hole_in_the_write_ahead_log_is_found_before_anything_is_changed() {
     assert!(matches!(opened, Err(Error::Missing(_))), "{opened:?}");
 }
 
-/// Many sources on several workers: whoever finds the writer idle writes for all.
+/// Many sources on several workers, waiting in one way and the other.
 #[test]
-fn sources_that_write_for_each_other_keep_one_order() {
+fn many_sources_at_once_keep_one_order() {
     const SOURCES: u64 = 24;
     const CALLS: u64 = 40;
     let dir = tempfile::tempdir().unwrap();
@@ -704,7 +704,6 @@ fn sources_that_write_for_each_other_keep_one_order() {
                         let call = recorder.append(&draft).await.unwrap();
                         assert_eq!(call.n, 2 * index);
                         let end = response(&format!("run-{source}"), call.seq);
-                        // One way to wait and the other.
                         let end = if index % 2 == 0 {
                             recorder.append(&end).await.unwrap()
                         } else {

@@ -88,8 +88,11 @@ fn any_flipped_bit_of_evidence_is_found() {
         }
         let full = dir.path().join(&path);
         let bytes = std::fs::read(&full).unwrap();
+        // Small files and headers byte by byte, the rest sampled.
         let step = (bytes.len() / 40).max(1);
-        for at in (0..bytes.len()).step_by(step) {
+        let every = if bytes.len() <= 512 { 512 } else { 80 };
+        let sampled = (0..bytes.len()).filter(|at| *at < every || at.is_multiple_of(step));
+        for at in sampled {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << (at % 8);
             std::fs::write(&full, &changed).unwrap();
@@ -168,6 +171,41 @@ fn a_context_sent_again_is_checked_across_blocks() {
 }
 
 #[test]
+fn anything_added_to_a_file_of_evidence_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    for path in all_files(dir.path()) {
+        if path.starts_with("keys") || path == Path::new("lock") {
+            continue;
+        }
+        let full = dir.path().join(&path);
+        let bytes = std::fs::read(&full).unwrap();
+        let block = |from: usize| bytes.get(from..).unwrap_or_default().to_vec();
+        for added in [
+            vec![b'\n'],
+            vec![0; 32],
+            vec![0xff; 64],
+            block(0),
+            block(16),
+        ] {
+            if added.is_empty() {
+                continue;
+            }
+            std::fs::write(&full, [bytes.as_slice(), &added].concat()).unwrap();
+            assert_ne!(
+                verdict(dir.path()),
+                0,
+                "{} bytes added to {}",
+                added.len(),
+                path.display()
+            );
+        }
+        std::fs::write(&full, &bytes).unwrap();
+    }
+    assert_eq!(verdict(dir.path()), 0);
+}
+
+#[test]
 fn any_missing_file_of_evidence_is_found() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
@@ -203,7 +241,7 @@ fn edit_bundle(dir: &Path, name: &str, edit: impl FnOnce(&mut Vec<Vec<u8>>)) {
 #[test]
 fn the_first_bad_record_is_named() {
     type Edit = fn(&mut Vec<Vec<u8>>);
-    let cases: [(&str, &str, Edit, u64); 4] = [
+    let cases: [(&str, &str, Edit, u64); 5] = [
         (
             "edited",
             "altered",
@@ -225,6 +263,12 @@ fn the_first_bad_record_is_named() {
             "order",
             |entries| entries.insert(200, entries[3].clone()),
             256 + 200,
+        ),
+        (
+            "added",
+            "corrupt",
+            |entries| entries.push(entries[255].clone()),
+            512,
         ),
     ];
     for (name, what, edit, seq) in cases {

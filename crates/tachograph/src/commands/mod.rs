@@ -49,10 +49,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    // One more than there are processors: one may be waiting for the disk.
-    let workers = std::thread::available_parallelism().map_or(2, usize::from) + 1;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|error| Failure::new("cannot start the runtime").because(&error))?;

@@ -148,10 +148,16 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
     row("key", &report.verifier_key)?;
     if !report.open_calls.is_empty() {
         let calls = counted(report.open_calls.len() as u64, "call");
-        row(
-            "open",
-            &format!("{calls} have not ended; a running recorder has such"),
-        )?;
+        let why = if report.ended {
+            "the recorder stopped before them, and its next start closes them as interrupted"
+        } else {
+            "a running recorder has such"
+        };
+        row("open", &format!("{calls} have not ended; {why}"))?;
+    }
+    if !report.odd_ends.is_empty() {
+        let ends = counted(report.odd_ends.len() as u64, "event");
+        row("odd", &format!("{ends} end a call that is not open there"))?;
     }
     if report.unsigned_tail > 0 {
         row(
