@@ -14,7 +14,7 @@ use crate::record::{BODY, CHUNK, CLOSES, EVENT, PART};
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
 use crate::{recipe, streams::Streams};
 use event::{Draft, Gap, Kind, Position, Source};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use storage::MAX_FRAME_BYTES;
 use tokio::sync::oneshot;
@@ -45,7 +45,7 @@ pub(crate) struct Sequencer {
     dedup: Arc<Dedup>,
     /// Chunk numbers by the order in which an unfinished body sent them.
     unfinished: BTreeMap<u64, Vec<u64>>,
-    refused_bodies: HashSet<u64>,
+    refused_bodies: BTreeSet<u64>,
     /// Events refused since there was no room, and how many of them the record tells of.
     refused_events: u64,
     told_refused: u64,
@@ -77,7 +77,7 @@ impl Sequencer {
             clock: Clock::new(),
             dedup,
             unfinished: BTreeMap::new(),
-            refused_bodies: HashSet::new(),
+            refused_bodies: BTreeSet::new(),
             refused_events: 0,
             told_refused: 0,
             progress,
@@ -260,11 +260,11 @@ impl Sequencer {
 
     fn refuse_body(&mut self, id: u64, step: BodyStep) {
         self.unfinished.remove(&id);
-        if self.refused_bodies.len() >= REFUSED_BODIES_MAX {
-            // Each of these belongs to a source that was told, or will be when it appends its event.
-            self.refused_bodies.clear();
-        }
         self.refused_bodies.insert(id);
+        if self.refused_bodies.len() > REFUSED_BODIES_MAX {
+            // The oldest: its source has been told by now, or has gone.
+            self.refused_bodies.pop_first();
+        }
         if let BodyStep::Part { ack, .. } = step {
             ack.send(Err(self.wal.full())).ok();
         }
@@ -283,9 +283,6 @@ impl Sequencer {
         if body_refused || !self.make_room(event.sealed.len() + 512, closes)? {
             self.refused_events += 1;
             self.progress.refused(self.refused_events);
-            for id in &event.bodies {
-                self.refused_bodies.remove(id);
-            }
             event.ack.send(Err(self.wal.full())).ok();
             // The first is told at once, from the reserve: nobody knows how this ends.
             if self.told_refused == 0 {
