@@ -118,6 +118,7 @@ fn common(kind: Kind, random: &mut Random, run: &str) -> Draft {
         path: Some("/v1/chat/completions".into()),
         version: Some("HTTP/1.1".into()),
         status: None,
+        relayed: None,
     });
     draft.ids = Some(Ids {
         traceparent: Some(format!("00-{}-{}-01", random.hex(32), random.hex(16))),
