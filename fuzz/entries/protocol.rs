@@ -116,7 +116,13 @@ pub fn readers(data: &[u8]) {
         reader.finish(true)
     };
     let view = answer(data.len());
-    assert_eq!(answer(3), view);
+    let cut = answer(3);
+    if encoding.is_some() && view.problem.is_some() {
+        // How much a decoder gives of a broken stream before it notices depends on how it is fed.
+        assert!(cut.problem.is_some());
+    } else {
+        assert_eq!(cut, view);
+    }
     assert!(view.text.len() <= protocol::limits::EXCERPT_BYTES);
     assert!(view.tool_calls.len() <= protocol::limits::ENTRIES);
     let request = read_request(&ModelCall::from(api), data);

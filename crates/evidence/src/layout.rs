@@ -32,7 +32,13 @@ pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
         .list("")
         .map_err(|error| Error::io("listing the data directory", &error))?;
     let stranger = names.into_iter().find(|name| {
-        let ours = ["lock", "tmp", "recorder.sock", "address", "lost+found"];
+        let ours = [
+            "lock",
+            "recorder.tmp",
+            "recorder.sock",
+            "address",
+            "lost+found",
+        ];
         !ours.contains(&name.as_str())
     });
     stranger.map_or(Ok(true), |holds| Err(Error::NotARecord { holds }))

@@ -1,7 +1,7 @@
 //! A directory of the local file system.
 //!
 //! The happy path of [`Disk::publish`]: open temp, write, fsync, close, rename, open dir, fsync dir.
-//! Temporary files lie together in `tmp/`, which [`LocalDisk::sweep`] empties: a name of a process that was killed
+//! Temporary files lie together in `recorder.tmp/`, which [`LocalDisk::sweep`] empties: a name of a process that was killed
 //! may come again. A directory that is created is made durable in its parent before anything in it counts.
 //! What remains: a file system that lies about `fsync` is not defended against here; anchors outside
 //! the machine are what shows it.
@@ -26,7 +26,7 @@ pub struct LocalDisk {
     durable: Mutex<HashSet<PathBuf>>,
 }
 
-const TEMP: &str = "tmp";
+const TEMP: &str = "recorder.tmp";
 
 /// Zeros are written in pieces of this size when a file is allocated.
 const ALLOCATE_PIECE: usize = 1 << 20;

@@ -36,10 +36,14 @@ impl Inflate {
         while !self.ended {
             let before = self.inner.total_in();
             out.clear();
-            let Ok(status) = self
+            let inflated = self
                 .inner
-                .decompress_vec(bytes, &mut out, FlushDecompress::None)
-            else {
+                .decompress_vec(bytes, &mut out, FlushDecompress::None);
+            let Ok(status) = inflated else {
+                // What came out before the broken place is read like any other beginning.
+                if !out.is_empty() {
+                    sink(&out)?;
+                }
                 return Ok(Err(NotDeflate));
             };
             let taken = usize::try_from(self.inner.total_in() - before).unwrap_or(bytes.len());
