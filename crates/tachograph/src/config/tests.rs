@@ -240,7 +240,7 @@ fn an_empty_file_is_the_default() {
 fn the_digest_is_of_what_is_in_effect() {
     let digest = |text: &str| parse(text).unwrap().digest();
     assert_eq!(digest(""), digest("[limits]\nmemory = \"40MiB\""));
-    assert_eq!(digest("[limits]\nmemory = 50331648"), digest(""));
+    assert_eq!(digest("[limits]\nmemory = 41943040"), digest(""));
     assert_ne!(digest("[limits]\nmemory = \"49MiB\""), digest(""));
     assert!(digest("").starts_with("sha256:"));
     assert_eq!(digest("").len(), "sha256:".len() + 64);
