@@ -221,7 +221,13 @@ fn an_unclean_end_loses_nothing_and_closes_what_was_open() {
             body.write(piece).await.unwrap();
             body.flush().await.unwrap().await.unwrap();
         }
-        // The process would die here: nothing is closed, the lock goes with it.
+        // The process would die here: nothing is closed, the lock goes with it. Its settler has nothing left to do, so
+        // that it does not write where the next recorder does.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while recorder.status().checkpoint < recorder.status().durable {
+            assert!(std::time::Instant::now() < deadline, "nothing was signed");
+            tokio::task::yield_now().await;
+        }
         std::mem::forget(recorder);
         last
     });
