@@ -1,5 +1,6 @@
 //! How the store compresses: zstd (RFC 8878), at rest only.
 
+use crate::settle::LEVEL_AT_EASE;
 use std::cell::RefCell;
 use std::io;
 use zstd::bulk::{Compressor, Decompressor};
@@ -22,11 +23,13 @@ pub(crate) fn decompress_into(stored: &[u8], max: usize, out: &mut Vec<u8>) -> i
     })
 }
 
-/// Compresses a block of several megabytes. Agents resend nearly what they sent before: with long
-/// distance matching even the fastest level sees the repetition, and long matches are quick to read.
+/// Compresses a block of several megabytes. Agents resend nearly what they sent before: long distance matching
+/// sees the repetition, and costs several times the processor, which the data plane needs while it runs.
 pub(crate) fn compress_block(raw: &[u8], level: i32) -> io::Result<Vec<u8>> {
     let mut context = Compressor::new(level)?;
-    context.window_log(BLOCK_WINDOW_LOG)?;
-    context.long_distance_matching(true)?;
+    if level > LEVEL_AT_EASE {
+        context.window_log(BLOCK_WINDOW_LOG)?;
+        context.long_distance_matching(true)?;
+    }
     context.compress(raw)
 }
