@@ -83,6 +83,24 @@ names! {
         ProcessStart = "process.start",
         /// A wrapped process or stdio server ended.
         ProcessExit = "process.exit",
+        /// A key of the log began its epoch: facts hold the epoch and a note signed by it and by the key before it.
+        KeyEpoch = "key.epoch",
+        /// A key of the log does not count any more beyond a size of the log.
+        KeyRevoked = "key.revoked",
+        /// A volume of the vault is complete: facts hold its digest.
+        VaultSealed = "vault.sealed",
+        /// A time-stamp authority vouched for a checkpoint.
+        AnchorTimestamp = "anchor.timestamp",
+        /// A witness cosigned a checkpoint.
+        AnchorWitness = "anchor.witness",
+        /// A checkpoint was laid down in a second place.
+        AnchorCopy = "anchor.copy",
+        /// An anchor could not be had; it is tried again.
+        AnchorFailed = "anchor.failed",
+        /// At its start the recorder compared its log with what is known of it outside.
+        AnchorChecked = "anchor.checked",
+        /// This log goes on where another one had to be left: facts commit to what was found of it.
+        LogSuccessor = "log.successor",
     }
 }
 
