@@ -19,7 +19,6 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct LocalDisk {
     root: PathBuf,
-    temp: AtomicU64,
     /// Held open, because a system reports a failed write-back once, to whoever had the file system open then.
     held: Option<std::fs::File>,
     /// Directories whose names are durable.
@@ -27,6 +26,9 @@ pub struct LocalDisk {
 }
 
 const TEMP: &str = "recorder.tmp";
+
+/// Numbers the temporary files of this process: several parts of it may write into one directory.
+static TURN: AtomicU64 = AtomicU64::new(0);
 
 /// Zeros are written in pieces of this size when a file is allocated.
 const ALLOCATE_PIECE: usize = 1 << 20;
@@ -68,7 +70,6 @@ impl LocalDisk {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
-            temp: AtomicU64::new(0),
             held: None,
             durable: Mutex::default(),
         }
@@ -128,7 +129,7 @@ impl LocalDisk {
         let temp = self.root.join(TEMP).join(format!(
             "{}-{}",
             std::process::id(),
-            self.temp.fetch_add(1, Ordering::Relaxed)
+            TURN.fetch_add(1, Ordering::Relaxed)
         ));
         let open = || {
             std::fs::OpenOptions::new()
