@@ -28,6 +28,8 @@ impl Durable {
 struct Inner {
     durable: Durable,
     closed: bool,
+    /// Somebody has asked something of the settler since it last looked.
+    asked: bool,
     refused: u64,
     checkpoint: u64,
     settled: Durable,
@@ -110,6 +112,18 @@ impl Progress {
         self.failure.borrow().is_some()
     }
 
+    /// Wakes the settler: there is an order for it.
+    pub(crate) fn ask(&self) {
+        self.lock().asked = true;
+        self.changed.notify_all();
+    }
+
+    /// How far the log is durable, and whether the writer has ended.
+    pub(crate) fn reached(&self) -> (Durable, bool) {
+        let inner = self.lock();
+        (inner.durable, inner.closed)
+    }
+
     pub(crate) fn closed(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
@@ -131,19 +145,21 @@ impl Progress {
         self.failure.subscribe()
     }
 
-    /// Waits until there is work for the settler behind `seen`, the writer has ended, or `patience` is over.
+    /// Waits until there is work for the settler behind `seen`, somebody asks something of it, the writer has ended,
+    /// or `patience` is over.
     pub(crate) fn wait(&self, seen: Durable, patience: Duration) -> (Durable, bool) {
         let mut inner = self.lock();
         inner.wanted = Durable {
             offset: seen.offset + SETTLE_BYTES,
             ..seen
         };
-        let (inner, _) = self
+        let (mut inner, _) = self
             .changed
             .wait_timeout_while(inner, patience, |inner| {
-                !inner.durable.reaches(inner.wanted) && !inner.closed
+                !inner.durable.reaches(inner.wanted) && !inner.closed && !inner.asked
             })
             .unwrap_or_else(PoisonError::into_inner);
+        inner.asked = false;
         (inner.durable, inner.closed)
     }
 

@@ -5,7 +5,9 @@ use crate::command::{Appended, Command, EventCommand, Pending, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::keys::Secrets;
+use crate::orders::{Order, Orders};
 use crate::progress::Progress;
+use crate::published::Published;
 use crate::queue::Queue;
 use crate::record::{CLOSES, OPENS};
 use crate::recover;
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     room: Arc<Semaphore>,
     dedup: Arc<Dedup>,
     progress: Arc<Progress>,
+    orders: Orders,
     secrets: Secrets,
     salts: Salts,
     segment_bytes: u64,
@@ -166,11 +169,13 @@ impl Recorder {
         recover::record_start(&mut sequencer, &found, &salts, disk, options)?;
         found.settler.begin()?;
 
+        let (orders, waiting) = Orders::new(progress.clone());
         let settling = SettlerThread::new(
             found.settler,
             secrets.log_key(),
             progress.clone(),
             queue.clone(),
+            waiting,
             options,
         );
         let threads = vec![
@@ -183,6 +188,7 @@ impl Recorder {
                 room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_UNIT)),
                 dedup,
                 progress,
+                orders,
                 secrets,
                 salts,
                 segment_bytes: options.segment_bytes,
@@ -275,6 +281,22 @@ impl Recorder {
     #[must_use]
     pub fn digest_secret(&self, secret: &[u8]) -> String {
         self.shared.secrets.digest(secret)
+    }
+
+    /// Publishes a checkpoint over at least everything that was durable when this was called: signed with the
+    /// Ed25519 and the ML-DSA-44 key of the epoch, durable in `anchors/SIZE20/checkpoint`.
+    ///
+    /// Appending does not wait for it. Asked for twice at one size, it is the same.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] or why the recorder has failed; [`Error::Io`] where the disk is full: nothing was published,
+    /// try again later; [`Error::Damaged`] where another checkpoint of this size has been published.
+    pub async fn publish(&self) -> Result<Published, Error> {
+        let published = self.shared.orders.give(Order::Publish).await;
+        published.map_err(|error| match error {
+            Error::Closed => self.why_closed(),
+            error => error,
+        })
     }
 
     /// Resolves when the recorder has failed: the process must stop, recovery decides at the next start.

@@ -4,6 +4,8 @@
 //! bytes that were written, not the bytes that were meant: what a checkpoint signs has been read back.
 
 use crate::error::Error;
+use crate::keys::LogKey;
+use crate::published::{self, Published};
 use crate::recipe;
 use crate::record::{CLOSES, OPENS, Record, decode_chunk};
 use crate::state::{OpenBody, Phase, State, Then};
@@ -11,7 +13,6 @@ use crate::tiles::TileWriter;
 use crate::volume::VolumeWriter;
 use std::sync::Arc;
 use storage::{Disk, Frame};
-use tlog::note::SigningKey;
 
 /// Compression of what is settled while there is time.
 pub(crate) const LEVEL_AT_EASE: i32 = 9;
@@ -197,9 +198,15 @@ impl Settler {
     }
 
     /// Signs what has been applied.
-    pub(crate) fn sign(&mut self, key: &SigningKey) -> Result<u64, Error> {
+    pub(crate) fn sign(&mut self, key: &LogKey) -> Result<u64, Error> {
         self.tiles.sign(self.disk.as_ref(), key)?;
         Ok(self.tiles.size())
+    }
+
+    /// Publishes a checkpoint of what has been applied.
+    pub(crate) fn publish(&mut self, key: &LogKey) -> Result<Published, Error> {
+        let checkpoint = self.tiles.checkpoint(self.disk.as_ref(), key.origin())?;
+        published::publish(self.disk.as_ref(), key, &checkpoint)
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {

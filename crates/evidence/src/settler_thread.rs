@@ -2,6 +2,8 @@
 
 use crate::command::Command;
 use crate::error::Error;
+use crate::keys::LogKey;
+use crate::orders::Order;
 use crate::progress::{Durable, Progress};
 use crate::queue::Queue;
 use crate::recorder::{Options, spawn};
@@ -11,7 +13,7 @@ use crate::state::Then;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
-use tlog::note::SigningKey;
+use tokio::sync::mpsc;
 
 /// Bytes read from the log at a time; at least a whole frame.
 const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
@@ -30,9 +32,10 @@ const EASE_BYTES: u64 = 2 << 20;
 
 pub(crate) struct SettlerThread {
     settler: Settler,
-    key: Arc<SigningKey>,
+    key: Arc<LogKey>,
     progress: Arc<Progress>,
     queue: Arc<Queue>,
+    orders: mpsc::Receiver<Order>,
     heartbeat: Duration,
     checkpoint: Duration,
     segment: u64,
@@ -45,9 +48,10 @@ pub(crate) struct SettlerThread {
 impl SettlerThread {
     pub(crate) fn new(
         settler: Settler,
-        key: Arc<SigningKey>,
+        key: Arc<LogKey>,
         progress: Arc<Progress>,
         queue: Arc<Queue>,
+        orders: mpsc::Receiver<Order>,
         options: &Options,
     ) -> Self {
         let state = settler.state();
@@ -62,6 +66,7 @@ impl SettlerThread {
             key,
             progress,
             queue,
+            orders,
             heartbeat: options.heartbeat,
             checkpoint: options.checkpoint,
             segment,
@@ -85,13 +90,18 @@ impl SettlerThread {
         let mut grew_at = Instant::now();
         loop {
             let patience = self.checkpoint.min(self.heartbeat);
-            let (durable, closed) = self.progress.wait(seen, patience);
+            let (mut durable, mut closed) = self.progress.wait(seen, patience);
+            let orders: Vec<Order> = std::iter::from_fn(|| self.orders.try_recv().ok()).collect();
+            if !orders.is_empty() {
+                // What is durable now was not before they were given.
+                (durable, closed) = self.progress.reached();
+            }
             if durable.events != seen.events {
                 grew_at = Instant::now();
             }
             seen = durable;
-            let due = closed || signed_at.elapsed() >= self.checkpoint;
-            match self.catch_up(durable, due, closed && !self.progress.has_failed()) {
+            let due = closed || !orders.is_empty() || signed_at.elapsed() >= self.checkpoint;
+            match self.work(durable, due, closed && !self.progress.has_failed(), orders) {
                 Ok(()) if closed => return,
                 Ok(()) => {
                     if due {
@@ -113,6 +123,40 @@ impl SettlerThread {
                 self.queue.push_spare(Command::Heartbeat {
                     idle_since: durable.events,
                 });
+            }
+        }
+    }
+
+    /// Catches up with the writer and carries out the orders. An error is told to everybody who waits.
+    fn work(
+        &mut self,
+        durable: Durable,
+        sign: bool,
+        close: bool,
+        orders: Vec<Order>,
+    ) -> Result<(), Error> {
+        let mut outcome = self.catch_up(durable, sign, close);
+        for order in orders {
+            match &outcome {
+                Ok(()) => outcome = self.carry_out(order),
+                Err(error) => order.refuse(error.clone()),
+            }
+        }
+        outcome
+    }
+
+    /// An error that concerns only the order goes only to whoever gave it.
+    fn carry_out(&mut self, order: Order) -> Result<(), Error> {
+        match order {
+            Order::Publish(answer) => {
+                let published = self.settler.publish(&self.key);
+                let outcome = match &published {
+                    Ok(_) | Err(Error::Damaged { .. }) => Ok(()),
+                    Err(error) => Err(error.clone()),
+                };
+                // Who no longer waits finds it in the store.
+                answer.send(published).ok();
+                outcome
             }
         }
     }

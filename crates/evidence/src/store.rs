@@ -8,13 +8,13 @@ use crate::tiles::{read_bundle, read_checkpoint};
 use crate::vault::Vault;
 use crate::volume::BodyRecord;
 use crate::wal_view::WalView;
-use crate::{keys, layout};
+use crate::{keys, layout, published};
 use event::BodyRef;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::{Disk, LocalDisk};
-use tlog::note::VerifyingKey;
+use tlog::note::{Note, VerifyingKey};
 use tlog::tile::{BundleId, TILE_WIDTH};
 use tlog::{Checkpoint, bundle};
 
@@ -165,6 +165,22 @@ impl Store {
     /// [`Error::Damaged`] when it does not verify.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
         read_checkpoint(self.disk.as_ref(), &self.vkey)
+    }
+
+    /// Sizes of which a checkpoint has been published, ascending.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn published_sizes(&self) -> Result<Vec<u64>, Error> {
+        published::sizes(self.disk.as_ref())
+    }
+
+    /// The published checkpoint of `size` events, unverified; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not a note.
+    pub fn published(&self, size: u64) -> Result<Option<Note>, Error> {
+        published::read(self.disk.as_ref(), size)
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {

@@ -7,8 +7,9 @@
 
 use crate::compression::decompress_into;
 use crate::error::Error;
+use crate::keys::LogKey;
 use storage::Disk;
-use tlog::note::{SigningKey, VerifyingKey};
+use tlog::note::VerifyingKey;
 use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
 use tlog::{Checkpoint, Hash, bundle, leaf_hash};
 
@@ -317,13 +318,21 @@ impl TileWriter {
         Ok(())
     }
 
-    /// Signs the tree as it stands and publishes the checkpoint.
-    pub(crate) fn sign(&mut self, disk: &dyn Disk, key: &SigningKey) -> Result<(), Error> {
+    /// The tree as it stands, in a form that can be read.
+    pub(crate) fn checkpoint(
+        &mut self,
+        disk: &dyn Disk,
+        origin: &str,
+    ) -> Result<Checkpoint, Error> {
         self.show(disk)?;
-        let origin = key.verifying_key().name().to_owned();
-        let note = Checkpoint::new(&origin, self.size(), self.builder.root())
-            .and_then(|checkpoint| checkpoint.sign(key))
-            .map_err(|error| log_error(&error))?;
+        Checkpoint::new(origin, self.size(), self.builder.root()).map_err(|error| log_error(&error))
+    }
+
+    /// Signs the tree as it stands and publishes the checkpoint.
+    pub(crate) fn sign(&mut self, disk: &dyn Disk, key: &LogKey) -> Result<(), Error> {
+        let note = self
+            .checkpoint(disk, key.origin())
+            .and_then(|checkpoint| key.sign(&checkpoint).map_err(|error| log_error(&error)))?;
         disk.publish(CHECKPOINT, note.to_string().as_bytes())
             .map_err(io(CHECKPOINT))
     }

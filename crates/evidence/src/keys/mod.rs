@@ -3,11 +3,18 @@
 //! Made at first start, mode 0600, never in the log, never replaced when missing: a store whose key
 //! is gone is refused, because a new key beside an old log would hide a rewrite.
 
+mod log_key;
+mod seed;
+
+pub(crate) use log_key::LogKey;
+pub(crate) use seed::random;
+
 use crate::error::Error;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
+use seed::{parse_seed, publish_seed};
 use std::sync::Arc;
 use storage::Disk;
-use tlog::note::{SigningKey, VerifyingKey};
+use tlog::note::VerifyingKey;
 
 const LOG_KEY: &str = "keys/log.key";
 const SECRET_KEY: &str = "keys/secret.key";
@@ -18,14 +25,8 @@ const DIGEST_BYTES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    log: Arc<SigningKey>,
+    log: Arc<LogKey>,
     digest: hmac::Key,
-}
-
-pub(crate) fn random() -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| Error::Fatal("the system gives no randomness".into()))?;
-    Ok(bytes)
 }
 
 fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -34,34 +35,6 @@ fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, &error)),
     }
-}
-
-/// A key file is one line: version, then 32 bytes in hexadecimal.
-fn parse_seed(path: &str, bytes: &[u8]) -> Result<[u8; 32], Error> {
-    std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| text.strip_suffix('\n'))
-        .and_then(|text| match text.strip_prefix("v2 ") {
-            Some(text) => {
-                let (seed, check) = text.split_once(' ')?;
-                let seed = hex::decode(seed).ok()?.try_into().ok()?;
-                (check == check_of(&seed)).then_some(seed)
-            }
-            None => hex::decode(text.strip_prefix("v1 ")?).ok()?.try_into().ok(),
-        })
-        .ok_or_else(|| Error::damaged(path, "it is not a whole key file"))
-}
-
-/// Shows that a key file is as it was written. It stands beside the key and is as secret.
-fn check_of(seed: &[u8; 32]) -> String {
-    let digest = hex::encode(crate::body::sha256(seed));
-    digest.chars().take(16).collect()
-}
-
-fn publish_seed(disk: &dyn Disk, path: &str, seed: &[u8; 32]) -> Result<(), Error> {
-    let text = format!("v2 {} {}\n", hex::encode(seed), check_of(seed));
-    disk.publish(path, text.as_bytes())
-        .map_err(|error| Error::io(path, &error))
 }
 
 /// The public key that lies beside the log. A verifier should hold its own copy.
@@ -85,7 +58,7 @@ impl Secrets {
             || read(disk, "state")?.is_some();
         let log = match (seed, vkey) {
             (Some(seed), Ok(vkey)) => {
-                let key = signing_key(vkey.name(), &parse_seed(LOG_KEY, &seed)?)?;
+                let key = LogKey::from_seed(vkey.name(), &parse_seed(LOG_KEY, &seed)?)?;
                 if key.verifying_key().to_string() != vkey.to_string() {
                     return Err(Error::damaged(
                         LOG_KEY,
@@ -104,7 +77,7 @@ impl Secrets {
                     None => random()?,
                 };
                 let name = format!("tachograph/{}", ulid::Ulid::new());
-                let key = signing_key(&name, &seed)?;
+                let key = LogKey::from_seed(&name, &seed)?;
                 publish_seed(disk, LOG_KEY, &seed)?;
                 let vkey = format!("{}\n", key.verifying_key());
                 disk.publish(VKEY, vkey.as_bytes())
@@ -127,7 +100,7 @@ impl Secrets {
         })
     }
 
-    pub(crate) fn log_key(&self) -> Arc<SigningKey> {
+    pub(crate) fn log_key(&self) -> Arc<LogKey> {
         self.log.clone()
     }
 
@@ -136,8 +109,4 @@ impl Secrets {
         let kept = tag.as_ref().get(..DIGEST_BYTES).unwrap_or_default();
         format!("hmac-sha256:{}", hex::encode(kept))
     }
-}
-
-fn signing_key(name: &str, seed: &[u8; 32]) -> Result<SigningKey, Error> {
-    SigningKey::from_seed(name, seed).map_err(|error| Error::damaged(LOG_KEY, error.to_string()))
 }
