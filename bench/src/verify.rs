@@ -118,7 +118,7 @@ fn measure(
     let (mut per_core, mut elapsed) = (Vec::new(), Vec::new());
     for _ in 0..args.repetitions.max(1) {
         let (cpu, began) = (machine::own_cpu_time(), std::time::Instant::now());
-        let found = verify::run(store, &mut |_| ())?;
+        let found = verify::run(store, &verify::Options::default(), &mut |_| ())?;
         let (cpu, took) = (machine::own_cpu_time() - cpu, began.elapsed());
         if found.exit_code() != 0 {
             return Err(Error::Wrong(format!(

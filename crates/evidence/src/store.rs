@@ -83,6 +83,12 @@ impl Store {
 
     /// The verifier key that lies beside the log.
     #[must_use]
+    pub const fn key(&self) -> &VerifyingKey {
+        &self.vkey
+    }
+
+    /// The same, as it is written.
+    #[must_use]
     pub fn verifier_key(&self) -> String {
         self.vkey.to_string()
     }

@@ -104,7 +104,7 @@ fn a_closed_store_holds_every_event_and_body_and_verifies() {
     for (reference, bytes) in &bodies {
         assert_eq!(&store.body(reference).unwrap(), bytes, "{}", reference.len);
     }
-    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!((report.exit_code(), report.faults), (0, vec![]));
     assert_eq!(report.events, 2 + 2 * sizes.len() as u64);
     assert_eq!(
@@ -260,7 +260,7 @@ fn an_unclean_end_loses_nothing_and_closes_what_was_open() {
     assert_eq!(closed.outcome.as_ref().unwrap().state, State::Interrupted);
     assert_eq!(closed.run.as_ref().unwrap().id, "b");
     assert_eq!(store.body(&closed.bodies[0]).unwrap(), partial);
-    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!(
         (report.exit_code(), report.faults, report.open_calls),
         (11, vec![], vec![])
@@ -732,7 +732,7 @@ fn many_sources_at_once_keep_one_order() {
     acknowledged.sort_unstable();
     acknowledged.dedup();
     assert_eq!(acknowledged.len() as u64, SOURCES * CALLS * 2);
-    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!((report.exit_code(), report.faults), (0, vec![]));
     assert_eq!(report.events, 2 + SOURCES * CALLS * 2);
 }

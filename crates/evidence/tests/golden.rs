@@ -121,7 +121,12 @@ fn a_closed_store_of_version_1_reads_and_verifies() {
         kinds,
         [vec!["recorder.start"], calls, vec!["recorder.stop"]].concat()
     );
-    let report = verify::run(&golden("store.v1"), &mut |_| ()).unwrap();
+    let report = verify::run(
+        &golden("store.v1"),
+        &verify::Options::default(),
+        &mut |_| (),
+    )
+    .unwrap();
     assert_eq!(
         (report.exit_code(), report.events, report.signed_events),
         (0, 8, 8)

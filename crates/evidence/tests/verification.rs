@@ -72,7 +72,8 @@ fn all_files(dir: &Path) -> Vec<PathBuf> {
 
 /// 0 when verification finds nothing wrong; otherwise its exit code, or 1 when it cannot begin.
 fn verdict(dir: &Path) -> u8 {
-    verify::run(dir, &mut |_| ()).map_or(1, |report| report.exit_code())
+    verify::run(dir, &verify::Options::default(), &mut |_| ())
+        .map_or(1, |report| report.exit_code())
 }
 
 #[test]
@@ -148,7 +149,7 @@ const CONTEXTS: usize = 8;
 fn a_context_sent_again_is_checked_across_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let sent = record_contexts(dir.path());
-    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!((report.exit_code(), report.bodies), (0, CONTEXTS as u64));
     let volume = dir.path().join("vault/0000000001.vol");
     let bytes = std::fs::read(&volume).unwrap();
@@ -275,7 +276,7 @@ fn the_first_bad_record_is_named() {
         let dir = tempfile::tempdir().unwrap();
         record(dir.path());
         edit_bundle(dir.path(), "001", edit);
-        let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+        let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
         assert_eq!(report.exit_code(), 10, "{name}");
         let first = &report.faults[0];
         assert_eq!(
@@ -293,7 +294,7 @@ fn a_changed_body_names_its_event() {
     record(dir.path());
     // Another seed gives other salts: no body matches its commitment any more.
     std::fs::write(dir.path().join("vault/salts/00000000.seed"), [1; 32]).unwrap();
-    let report = verify::run(dir.path(), &mut |_| ()).unwrap();
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!(report.exit_code(), 10);
     assert_eq!(
         (report.faults[0].what.as_str(), report.faults[0].seq),
@@ -315,7 +316,55 @@ fn a_copied_store_verifies_elsewhere_and_states_what_is_not_proven() {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(dir.path().join(&path), to).unwrap();
     }
-    let report = verify::run(copy.path(), &mut |_| ()).unwrap();
+    let report = verify::run(copy.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!(report.exit_code(), 0);
     assert!(report.not_proven.len() >= 4);
+}
+
+/// The verdict on each claim, as one word each.
+fn claims(report: &verify::Report) -> Vec<(verify::Subject, verify::Verdict)> {
+    report.claims.iter().map(|c| (c.claim, c.verdict)).collect()
+}
+
+#[test]
+fn every_claim_has_a_verdict_and_none_is_valid_unasked() {
+    use verify::{Subject, Verdict};
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
+    let expected = Subject::ALL.map(|subject| {
+        let verdict = match subject {
+            Subject::Epoch | Subject::Time | Subject::Witnesses => Verdict::Unverifiable,
+            _ => Verdict::Valid,
+        };
+        (subject, verdict)
+    });
+    assert_eq!(claims(&report), expected);
+}
+
+#[test]
+fn the_policys_key_decides_and_not_the_one_beside_the_log() {
+    use verify::{Subject, Verdict};
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let own = Store::open(dir.path()).unwrap().key().clone();
+    let other = |name: &str| {
+        let key = tlog::note::SigningKey::from_seed(name, &[7; 32]).unwrap();
+        key.verifying_key().clone()
+    };
+    for (key, verdict, exit) in [
+        (own.clone(), Verdict::Valid, 0),
+        (other(own.name()), Verdict::Invalid, 10),
+        (other("example.org/another"), Verdict::Unverifiable, 12),
+    ] {
+        let options = verify::Options {
+            policy: Some(tlog::policy::Policy::of_log(key)),
+            ..verify::Options::default()
+        };
+        let report = verify::run(dir.path(), &options, &mut |_| ()).unwrap();
+        assert_eq!(
+            (report.verdict(Subject::Signature), report.exit_code()),
+            (Some(verdict), exit)
+        );
+    }
 }

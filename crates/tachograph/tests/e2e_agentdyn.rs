@@ -311,7 +311,12 @@ fn compare(dir: &Path, expected: &Booked) -> (u64, usize) {
         "no history was edited: {:?}",
         edited.first()
     );
-    let report = evidence::verify::run(&dir.join("record"), &mut |_| {}).unwrap();
+    let report = evidence::verify::run(
+        &dir.join("record"),
+        &evidence::verify::Options::default(),
+        &mut |_| {},
+    )
+    .unwrap();
     assert_eq!(
         (report.exit_code(), report.fault_count),
         (0, 0),

@@ -111,7 +111,12 @@ async fn torture(seed: u64, upstream: &Upstream) -> (usize, usize) {
         }
         if kill % 5 == 0 {
             // As the crash left it, before any recovery.
-            let report = evidence::verify::run(&dir.path().join("record"), &mut |_| {}).unwrap();
+            let report = evidence::verify::run(
+                &dir.path().join("record"),
+                &evidence::verify::Options::default(),
+                &mut |_| {},
+            )
+            .unwrap();
             assert_eq!(
                 report.fault_count, 0,
                 "seed {seed}, kill {kill}: {:?}",
@@ -162,7 +167,12 @@ fn check(dir: &Path, answered: &HashMap<String, Digest>) -> usize {
             "{id} was answered, and this is what the record holds"
         );
     }
-    let report = evidence::verify::run(&dir.join("record"), &mut |_| {}).unwrap();
+    let report = evidence::verify::run(
+        &dir.join("record"),
+        &evidence::verify::Options::default(),
+        &mut |_| {},
+    )
+    .unwrap();
     assert_eq!(
         (
             report.fault_count,

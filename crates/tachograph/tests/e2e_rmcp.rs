@@ -170,9 +170,13 @@ async fn over_stdio_the_wrapper_is_not_noticed() {
         assert!(String::from_utf8(request).unwrap().contains(TEXT));
     }
     assert_eq!(
-        evidence::verify::run(&dir.path().join("record"), &mut |_| {})
-            .unwrap()
-            .exit_code(),
+        evidence::verify::run(
+            &dir.path().join("record"),
+            &evidence::verify::Options::default(),
+            &mut |_| {}
+        )
+        .unwrap()
+        .exit_code(),
         0
     );
 }

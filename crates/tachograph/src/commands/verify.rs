@@ -9,7 +9,7 @@ use crate::out::{BAD, DIM, GOOD, HEAD, Out, PLAIN, WARN};
 use crate::record;
 use crate::summary::grouped;
 use evidence::Error;
-use evidence::verify::{Fault, Progress, Report};
+use evidence::verify::{Fault, Options, Progress, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -49,7 +49,9 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
         ));
     }
     let mut bar = Bar::new(args.quiet || context.json);
-    let result = evidence::verify::run(&context.data, &mut |progress| bar.show(progress));
+    let result = evidence::verify::run(&context.data, &Options::default(), &mut |progress| {
+        bar.show(progress)
+    });
     bar.end();
     let report = result.map_err(|error| cannot(context, &error))?;
     if !args.quiet {

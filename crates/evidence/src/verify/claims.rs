@@ -1,0 +1,179 @@
+//! What is claimed of a record, and how what was found becomes a verdict on each claim.
+//!
+//! A claim that something speaks against is invalid. One that nothing speaks against is valid only if
+//! something speaks for it: what was not looked at, or could not be, is unverifiable, and says why.
+
+use super::report::Fault;
+use serde::Serialize;
+use std::fmt;
+
+/// What is claimed of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// Every event is the one that was signed.
+    Content,
+    /// Every event stands where it was put.
+    Order,
+    /// No event is missing between the first and the last that was signed.
+    Sequence,
+    /// The log's own key signed it.
+    Signature,
+    /// Each signature is by the key that was in force.
+    Epoch,
+    /// Somebody outside vouches for when.
+    Time,
+    /// Somebody outside vouches that this is the only log.
+    Witnesses,
+    /// Every body is the one that its event commits to.
+    Bodies,
+}
+
+impl Subject {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 8] = [
+        Self::Content,
+        Self::Order,
+        Self::Sequence,
+        Self::Signature,
+        Self::Epoch,
+        Self::Time,
+        Self::Witnesses,
+        Self::Bodies,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Order => "order",
+            Self::Sequence => "sequence",
+            Self::Signature => "signature",
+            Self::Epoch => "epoch",
+            Self::Time => "time",
+            Self::Witnesses => "witnesses",
+            Self::Bodies => "bodies",
+        }
+    }
+}
+
+/// The verdict on a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It holds.
+    Valid,
+    /// Something speaks against it.
+    Invalid,
+    /// It cannot be told from what is there.
+    Unverifiable,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Valid => "VALID",
+            Self::Invalid => "INVALID",
+            Self::Unverifiable => "UNVERIFIABLE",
+        })
+    }
+}
+
+/// One claim and the verdict on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// What is claimed.
+    pub claim: Subject,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What it rests on.
+    pub detail: String,
+}
+
+/// Sentences of one claim that are told; the faults tell the rest.
+const MAX_REASONS: usize = 4;
+
+/// Comes to a verdict on every claim.
+pub(super) fn judge(faults: &[Fault], notes: &[(Subject, Verdict, String)]) -> Vec<Claim> {
+    Subject::ALL
+        .into_iter()
+        .map(|subject| {
+            let fault = faults.iter().find(|fault| fault.claim == subject);
+            let said = |verdict: Verdict| {
+                let reasons: Vec<&str> = notes
+                    .iter()
+                    .filter(|(about, of, _)| *about == subject && *of == verdict)
+                    .map(|(_, _, reason)| reason.as_str())
+                    .collect();
+                let more = reasons.len().saturating_sub(MAX_REASONS);
+                let told = reasons
+                    .into_iter()
+                    .take(MAX_REASONS)
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                match more {
+                    0 => told,
+                    more => format!("{told}; and {more} more"),
+                }
+            };
+            let refuted = fault.map_or_else(|| said(Verdict::Invalid), |f| f.detail.clone());
+            let (doubts, grounds) = (said(Verdict::Unverifiable), said(Verdict::Valid));
+            let (verdict, detail) = if !refuted.is_empty() {
+                (Verdict::Invalid, refuted)
+            } else if !doubts.is_empty() || grounds.is_empty() {
+                (Verdict::Unverifiable, doubts)
+            } else {
+                (Verdict::Valid, grounds)
+            };
+            Claim {
+                claim: subject,
+                verdict,
+                detail,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_valid_only_when_something_speaks_for_it_and_nothing_against() {
+        let fault = Fault {
+            claim: Subject::Order,
+            what: "order".into(),
+            seq: Some(3),
+            detail: "event 4 stands at place 3".into(),
+        };
+        let note = |verdict, text: &str| (Subject::Order, verdict, text.to_owned());
+        let valid = note(Verdict::Valid, "all follow");
+        let doubt = note(Verdict::Unverifiable, "half was read");
+        let cases = [
+            (vec![], vec![], Verdict::Unverifiable, ""),
+            (vec![], vec![valid.clone()], Verdict::Valid, "all follow"),
+            (
+                vec![],
+                vec![valid.clone(), doubt.clone()],
+                Verdict::Unverifiable,
+                "half was read",
+            ),
+            (
+                vec![fault],
+                vec![valid, doubt],
+                Verdict::Invalid,
+                "event 4 stands at place 3",
+            ),
+        ];
+        for (faults, notes, verdict, detail) in cases {
+            let claims = judge(&faults, &notes);
+            assert_eq!(claims.len(), Subject::ALL.len());
+            let order = claims
+                .iter()
+                .find(|claim| claim.claim == Subject::Order)
+                .unwrap();
+            assert_eq!((order.verdict, order.detail.as_str()), (verdict, detail));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a verification found, and the exit code that it comes to.
+
+use super::claims::{Claim, Subject, Verdict};
+use serde::Serialize;
+
+/// Faults listed before the rest is only counted.
+pub(crate) const MAX_FAULTS: usize = 100;
+
+/// What a finished verification found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The log's name.
+    pub origin: String,
+    /// The key that checkpoints were verified with. It lies beside the log: compare it with your own.
+    pub verifier_key: String,
+    /// What is claimed of the record, and the verdict on each claim.
+    pub claims: Vec<Claim>,
+    /// Events re-hashed.
+    pub events: u64,
+    /// Events under the newest valid checkpoint.
+    pub signed_events: u64,
+    /// Events behind it: durable, not yet signed.
+    pub unsigned_tail: u64,
+    /// Root hash over the signed events, base64.
+    pub root: Option<String>,
+    /// Bodies re-hashed.
+    pub bodies: u64,
+    /// Their plaintext bytes.
+    pub body_bytes: u64,
+    /// `seq` of the gap events: the record says of itself that something is missing there.
+    pub gaps: Vec<u64>,
+    /// Calls without a terminal event: open in a live store; left open by a recorder that has ended, which the
+    /// next start closes.
+    pub open_calls: Vec<u64>,
+    /// `seq` of terminal events of calls that are not open at that place: a fault of the recorder, not of storage.
+    pub odd_ends: Vec<u64>,
+    /// Whether the recorder had ended in order.
+    pub ended: bool,
+    /// What is wrong, first in the log first; at most the first hundred.
+    pub faults: Vec<Fault>,
+    /// Faults in all.
+    pub fault_count: u64,
+    /// What is missing, so that something could not be verified.
+    pub missing: Vec<String>,
+    /// What this verification does not prove.
+    pub not_proven: Vec<String>,
+    /// What keeps a claim from being verified, and what a valid claim rests on, while verification runs.
+    #[serde(skip)]
+    pub(super) notes: Vec<(Subject, Verdict, String)>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The claim that it refutes.
+    pub claim: Subject,
+    /// `corrupt`: a checksum is broken, as a failing disk breaks it; `altered`: what is there is whole and
+    /// is not what was signed or committed to; `removed`, `order`, `signature`, `format`, `tile`.
+    pub what: String,
+    /// First event concerned.
+    pub seq: Option<u64>,
+    /// A sentence.
+    pub detail: String,
+}
+
+impl Report {
+    /// 0: all well; 10: evidence was altered; 11: verified, with recorded gaps; 12: not verifiable.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.fault_count > 0 {
+            10
+        } else if !self.missing.is_empty() {
+            12
+        } else if !self.gaps.is_empty()
+            || !self.odd_ends.is_empty()
+            || (self.ended && !self.open_calls.is_empty())
+        {
+            11
+        } else {
+            0
+        }
+    }
+
+    /// The verdict on one claim.
+    #[must_use]
+    pub fn verdict(&self, subject: Subject) -> Option<Verdict> {
+        self.claims
+            .iter()
+            .find(|claim| claim.claim == subject)
+            .map(|claim| claim.verdict)
+    }
+
+    /// Refutes a claim.
+    pub(super) fn fault(
+        &mut self,
+        claim: Subject,
+        what: &str,
+        seq: Option<u64>,
+        detail: impl Into<String>,
+    ) {
+        self.fault_count += 1;
+        let detail = detail.into();
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault {
+                claim,
+                what: what.into(),
+                seq,
+                detail,
+            });
+        } else if !self.faults.iter().any(|fault| fault.claim == claim) {
+            // The list is full, and the claim is refuted all the same.
+            self.notes.push((claim, Verdict::Invalid, detail));
+        }
+    }
+
+    /// Says what keeps a claim from being verified.
+    pub(super) fn doubt(&mut self, claim: Subject, detail: impl Into<String>) {
+        self.notes
+            .push((claim, Verdict::Unverifiable, detail.into()));
+    }
+
+    /// Says that something which a claim needs, or which the caller asked for, is not there.
+    pub(super) fn lacks(&mut self, claim: Subject, what: impl Into<String>) {
+        let what = what.into();
+        self.doubt(claim, format!("{what} is missing"));
+        self.missing.push(what);
+    }
+
+    /// Says what a claim rests on, should nothing speak against it.
+    pub(super) fn rests(&mut self, claim: Subject, detail: impl Into<String>) {
+        self.notes.push((claim, Verdict::Valid, detail.into()));
+    }
+
+    /// Comes to a verdict on every claim and puts the faults in the order of the log.
+    pub(super) fn conclude(&mut self) {
+        self.faults
+            .sort_by_key(|fault| fault.seq.unwrap_or(u64::MAX));
+        self.claims = super::claims::judge(&self.faults, &self.notes);
+    }
+}
