@@ -1,28 +1,23 @@
 //! Time as the record states it.
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::ambient;
 use std::io::Write as _;
 
-/// Reads the clocks and spells them. The spelling of the current second is kept, because formatting
-/// a date costs more than reading a clock.
+/// Spells the clocks. The spelling of the current second is kept, because formatting a date costs
+/// more than reading a clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
     boot: String,
-    second: i64,
+    second: u64,
     prefix: String,
     text: String,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .map(|id| id.trim().to_owned())
-            .ok()
-            .filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
-            .unwrap_or_else(|| "unknown".to_owned());
         Self {
-            boot,
-            second: i64::MIN,
+            boot: ambient::boot_id(),
+            second: u64::MAX,
             prefix: String::new(),
             text: String::new(),
         }
@@ -32,23 +27,24 @@ impl Clock {
         &self.boot
     }
 
-    /// Wall clock (RFC 3339, UTC, nanoseconds) and nanoseconds since boot.
+    /// Nanoseconds since boot, and the wall clock (RFC 3339, UTC, nanoseconds).
     pub(crate) fn read(&mut self) -> (u64, &str) {
-        let wall = clock_gettime(ClockId::Realtime);
-        let boot = clock_gettime(ClockId::Boottime);
-        if wall.tv_sec != self.second {
-            self.second = wall.tv_sec;
-            self.prefix = jiff::Timestamp::from_second(wall.tv_sec)
+        let clocks = ambient::clocks();
+        let second = clocks.wall.as_secs();
+        if second != self.second {
+            self.second = second;
+            self.prefix = i64::try_from(second)
+                .ok()
+                .and_then(|second| jiff::Timestamp::from_second(second).ok())
                 .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S").to_string())
-                .unwrap_or_else(|_| "1970-01-01T00:00:00".to_owned());
+                .unwrap_or_else(|| "1970-01-01T00:00:00".to_owned());
         }
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
         bytes.clear();
         // Writing to a Vec cannot fail.
-        write!(bytes, "{}.{:09}Z", self.prefix, wall.tv_nsec).ok();
+        write!(bytes, "{}.{:09}Z", self.prefix, clocks.wall.subsec_nanos()).ok();
         self.text = String::from_utf8(bytes).unwrap_or_default();
-        let boot_ns = u64::try_from(boot.tv_sec).unwrap_or(0) * 1_000_000_000
-            + u64::try_from(boot.tv_nsec).unwrap_or(0);
+        let boot_ns = u64::try_from(clocks.boot.as_nanos()).unwrap_or(u64::MAX);
         (boot_ns, &self.text)
     }
 }

@@ -9,6 +9,7 @@
 //! `fdatasync` of the write-ahead log; a settler reads the log back and turns it into C2SP tiles,
 //! entry bundles and vault volumes, and signs checkpoints. Recovery is the settler, run to the end.
 
+mod ambient;
 mod body;
 mod clock;
 mod command;

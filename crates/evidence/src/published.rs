@@ -90,7 +90,6 @@ pub(crate) fn publish(
 
 /// The second it is. A cosignature must state one, and a clock may stand anywhere.
 fn now() -> Result<Timestamp, Error> {
-    let seconds = jiff::Timestamp::now().as_second();
-    Timestamp::new(u64::try_from(seconds).unwrap_or_default().max(1))
-        .map_err(|error| Error::Fatal(format!("the clock: {error}")))
+    let seconds = crate::ambient::clocks().wall.as_secs();
+    Timestamp::new(seconds.max(1)).map_err(|error| Error::Fatal(format!("the clock: {error}")))
 }

@@ -13,14 +13,14 @@ use crate::record::{CLOSES, OPENS};
 use crate::recover;
 use crate::salt::SALT_BYTES;
 use crate::salts::Salts;
-use crate::segments::Allocator;
+use crate::segments::{Allocate, Allocator};
 use crate::sequencer::Sequencer;
 use crate::settler_thread::SettlerThread;
 use crate::wal_writer::WalWriter;
 use event::{BodyRef, Draft, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use storage::{DirLock, Disk, LocalDisk, LockError};
 use tokio::sync::{Semaphore, oneshot};
@@ -143,19 +143,35 @@ impl Recorder {
         lock: Option<DirLock>,
         options: &Options,
     ) -> Result<Self, Error> {
+        let allocator = Allocator::start(disk.clone(), options.segment_bytes)?;
+        let (recorder, mut sequencer, mut settler) =
+            Self::assemble(disk, lock, options, Box::new(allocator))?;
+        let threads = vec![
+            spawn("settler", move || settler.run())?,
+            spawn("sequencer", move || sequencer.run())?,
+        ];
+        *recorder.threads() = threads;
+        Ok(recorder)
+    }
+
+    /// A recorder that has recovered and recorded its start, and what its threads will run.
+    pub(crate) fn assemble(
+        disk: Arc<dyn Disk>,
+        lock: Option<DirLock>,
+        options: &Options,
+        allocator: Box<dyn Allocate>,
+    ) -> Result<(Self, Sequencer, SettlerThread), Error> {
         crate::layout::check_or_create(disk.as_ref())?;
         let secrets = Secrets::load_or_create(disk.as_ref())?;
         let mut found = recover::settle_rest(disk.clone(), &secrets)?;
         let salts = Salts::open(disk.clone(), found.settler.next_body())?;
-        let next = found.next_segment;
-        let allocator = Allocator::start(disk.clone(), next, options.segment_bytes)?;
         let queue = Arc::new(Queue::default());
         let dedup = Arc::new(Dedup::default());
         let progress = Arc::new(Progress::new());
         let wal = WalWriter::new(
             allocator,
             options.segment_bytes,
-            found.next_batch,
+            (found.next_segment, found.next_batch),
             progress.clone(),
         )?;
         let position = (found.settler.size(), found.settler.next_chunk());
@@ -178,11 +194,7 @@ impl Recorder {
             waiting,
             options,
         );
-        let threads = vec![
-            settling.start()?,
-            spawn("sequencer", move || sequencer.run())?,
-        ];
-        Ok(Self {
+        let recorder = Self {
             shared: Arc::new(Shared {
                 queue,
                 room: Arc::new(Semaphore::new(QUEUE_BYTES / ROOM_UNIT)),
@@ -192,10 +204,16 @@ impl Recorder {
                 secrets,
                 salts,
                 segment_bytes: options.segment_bytes,
-                threads: Mutex::new(threads),
+                threads: Mutex::default(),
                 _lock: lock,
             }),
-        })
+        };
+        Ok((recorder, sequencer, settling))
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<std::thread::JoinHandle<()>>> {
+        let threads = self.shared.threads.lock();
+        threads.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One body, to be written in pieces.
@@ -333,23 +351,8 @@ impl Recorder {
     /// # Errors
     /// The recorder failed before or while closing.
     pub async fn close(self) -> Result<(), Error> {
-        // What was refused is told before the end.
-        self.queue(Command::Refusals, 0).await?;
-        self.append(&Draft::new(
-            event::Kind::RecorderStop,
-            event::Source::Recorder,
-        ))
-        .await?;
-        let (ack, done) = oneshot::channel();
-        self.queue(Command::Close { ack }, 0).await?;
-        done.await.map_err(|_| self.why_closed())?;
-        let threads = std::mem::take(
-            &mut *self
-                .shared
-                .threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        self.end().await?;
+        let threads = std::mem::take(&mut *self.threads());
         let joined = tokio::task::spawn_blocking(move || {
             threads.into_iter().all(|thread| thread.join().is_ok())
         })
@@ -361,6 +364,20 @@ impl Recorder {
         }
         let failure = self.shared.progress.failure().borrow().clone();
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Records the end. When this returns, the writer has ended and the settler is about to.
+    pub(crate) async fn end(&self) -> Result<(), Error> {
+        // What was refused is told before the end.
+        self.queue(Command::Refusals, 0).await?;
+        self.append(&Draft::new(
+            event::Kind::RecorderStop,
+            event::Source::Recorder,
+        ))
+        .await?;
+        let (ack, done) = oneshot::channel();
+        self.queue(Command::Close { ack }, 0).await?;
+        done.await.map_err(|_| self.why_closed())
     }
 }
 

@@ -22,7 +22,16 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
 }
 
 /// A segment's number and file, or why it could not be made.
-type Made = Result<(u64, Box<dyn DiskFile>), std::io::Error>;
+pub(crate) type Made = Result<(u64, Box<dyn DiskFile>), std::io::Error>;
+
+/// Makes segments ahead of need.
+pub(crate) trait Allocate: std::fmt::Debug + Send {
+    /// Asks for a segment; at most one may be outstanding.
+    fn ask(&self, number: u64);
+
+    /// The segment asked for, waiting at most `patience` for it. `None`: not ready yet.
+    fn take(&self, patience: Duration) -> Option<Made>;
+}
 
 /// Makes segments on a thread of its own, because writing their zeros takes longer than a commit may.
 #[derive(Debug)]
@@ -32,12 +41,8 @@ pub(crate) struct Allocator {
 }
 
 impl Allocator {
-    /// Starts the thread and asks it for segment `first`.
-    pub(crate) fn start(
-        disk: Arc<dyn Disk>,
-        first: u64,
-        segment_bytes: u64,
-    ) -> Result<Self, Error> {
+    /// Starts the thread.
+    pub(crate) fn start(disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Self, Error> {
         let (want, wanted) = sync_channel::<u64>(1);
         let (done, ready) = sync_channel(1);
         std::thread::Builder::new()
@@ -51,19 +56,17 @@ impl Allocator {
                 }
             })
             .map_err(|error| Error::io("starting a thread", &error))?;
-        let allocator = Self { ready, want };
-        allocator.ask(first);
-        Ok(allocator)
+        Ok(Self { ready, want })
     }
+}
 
-    /// Asks for a segment; at most one may be outstanding.
-    pub(crate) fn ask(&self, number: u64) {
+impl Allocate for Allocator {
+    fn ask(&self, number: u64) {
         // The thread lives as long as the allocator; if it died, `take` reports it.
         self.want.try_send(number).ok();
     }
 
-    /// The segment asked for, waiting at most `patience` for it. `None`: not ready yet.
-    pub(crate) fn take(&self, patience: Duration) -> Option<Made> {
+    fn take(&self, patience: Duration) -> Option<Made> {
         match self.ready.recv_timeout(patience) {
             Ok(made) => Some(made),
             Err(RecvTimeoutError::Timeout) => None,

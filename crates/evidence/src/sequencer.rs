@@ -90,16 +90,23 @@ impl Sequencer {
 
     /// Runs until closed, until nobody is left who could queue anything, or until a write fails; then every waiter
     /// and every later caller is told.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             let open = !self.taken.is_empty() || self.queue.wait();
-            if let Err(error) = self.gather_and_commit() {
-                return self.fail(error);
-            }
-            if self.closing.is_some() || (!open && self.taken.is_empty()) {
-                return self.end();
+            if !self.turn(open) {
+                return;
             }
         }
+    }
+
+    /// One batch. `open`: more may be queued. `false`: this was the last.
+    pub(crate) fn turn(&mut self, open: bool) -> bool {
+        if let Err(error) = self.gather_and_commit() {
+            self.fail(error);
+        } else if self.closing.is_some() || (!open && self.taken.is_empty()) {
+            self.end();
+        }
+        !self.ended
     }
 
     /// Takes what is queued, as much as a batch holds, and makes it durable.

@@ -1,12 +1,13 @@
 //! The thread that settles behind the writer, signs checkpoints and notices idleness.
 
+use crate::ambient;
 use crate::command::Command;
 use crate::error::Error;
 use crate::keys::LogKey;
 use crate::orders::Order;
 use crate::progress::{Durable, Progress};
 use crate::queue::Queue;
-use crate::recorder::{Options, spawn};
+use crate::recorder::Options;
 use crate::segments::segment_path;
 use crate::settle::{LEVEL_AT_EASE, Settler};
 use crate::state::Then;
@@ -41,8 +42,26 @@ pub(crate) struct SettlerThread {
     segment: u64,
     offset: u64,
     file: Option<Box<dyn DiskFile>>,
+    /// Size of the newest checkpoint, and when it was signed.
     signed: u64,
+    signed_at: Instant,
+    /// How far the log was durable at the last turn, and when it last was seen to have grown.
+    seen: Durable,
+    grew_at: Instant,
+    /// Whether what was applied since the last settling is in doubt.
+    stale: bool,
     buffer: Vec<u8>,
+}
+
+/// How a turn of the settler went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Everything that was there is settled or will be.
+    Done,
+    /// The disk is full; try again later.
+    NoRoom,
+    /// Nothing will follow.
+    Ended,
 }
 
 impl SettlerThread {
@@ -73,58 +92,72 @@ impl SettlerThread {
             offset,
             file: None,
             signed: 0,
-            buffer: Vec::new(),
+            signed_at: ambient::now(),
+            seen: Durable::default(),
+            grew_at: ambient::now(),
+            stale: false,
+            buffer: vec![0; PIECE_BYTES],
         }
     }
 
-    pub(crate) fn start(self) -> Result<std::thread::JoinHandle<()>, Error> {
-        spawn("settler", move || self.run())
-    }
-
-    fn run(mut self) {
+    /// Runs until the writer has ended and everything is settled, or until settling fails.
+    pub(crate) fn run(&mut self) {
         // Behind the writer and the data plane in the competition for the processor; if the system
         // refuses, it only means less politeness.
         rustix::process::nice(5).ok();
-        let mut seen = Durable::default();
-        let mut signed_at = Instant::now();
-        let mut grew_at = Instant::now();
         loop {
-            let patience = self.checkpoint.min(self.heartbeat);
-            let (mut durable, mut closed) = self.progress.wait(seen, patience);
-            let orders: Vec<Order> = std::iter::from_fn(|| self.orders.try_recv().ok()).collect();
-            if !orders.is_empty() {
-                // What is durable now was not before they were given.
-                (durable, closed) = self.progress.reached();
-            }
-            if durable.events != seen.events {
-                grew_at = Instant::now();
-            }
-            seen = durable;
-            let due = closed || !orders.is_empty() || signed_at.elapsed() >= self.checkpoint;
-            match self.work(durable, due, closed && !self.progress.has_failed(), orders) {
-                Ok(()) if closed => return,
-                Ok(()) => {
-                    if due {
-                        signed_at = Instant::now();
-                    }
-                }
-                Err(error) if error.is_full() && !closed => {
-                    tracing::warn!(%error, "settling waits for room on the disk");
-                    std::thread::sleep(RETRY);
-                    if let Err(error) = self.reload() {
-                        return self.progress.failed(error);
-                    }
-                }
-                Err(error) => return self.progress.failed(error),
-            }
-            if grew_at.elapsed() >= self.heartbeat {
-                grew_at = Instant::now();
-                // A full queue is not an idle recorder.
-                self.queue.push_spare(Command::Heartbeat {
-                    idle_since: durable.events,
-                });
+            match self.turn(self.checkpoint.min(self.heartbeat)) {
+                Turn::Done => {}
+                Turn::NoRoom => std::thread::sleep(RETRY),
+                Turn::Ended => return,
             }
         }
+    }
+
+    /// Settles what there is, waiting at most `patience` for it to come.
+    pub(crate) fn turn(&mut self, patience: Duration) -> Turn {
+        let (mut durable, mut closed) = self.progress.wait(self.seen, patience);
+        let orders: Vec<Order> = std::iter::from_fn(|| self.orders.try_recv().ok()).collect();
+        if !orders.is_empty() {
+            // What is durable now was not before they were given.
+            (durable, closed) = self.progress.reached();
+        }
+        if durable.events != self.seen.events {
+            self.grew_at = ambient::now();
+        }
+        self.seen = durable;
+        let due = closed || !orders.is_empty() || self.since(self.signed_at) >= self.checkpoint;
+        let close = closed && !self.progress.has_failed();
+        let mut turn = Turn::Done;
+        match self.work(durable, due, close, orders) {
+            Ok(()) if closed => return Turn::Ended,
+            Ok(()) => {
+                if due {
+                    self.signed_at = ambient::now();
+                }
+            }
+            Err(error) if error.is_full() && !closed => {
+                tracing::warn!(%error, "settling waits for room on the disk");
+                self.stale = true;
+                turn = Turn::NoRoom;
+            }
+            Err(error) => {
+                self.progress.failed(error);
+                return Turn::Ended;
+            }
+        }
+        if self.since(self.grew_at) >= self.heartbeat {
+            self.grew_at = ambient::now();
+            // A full queue is not an idle recorder.
+            self.queue.push_spare(Command::Heartbeat {
+                idle_since: durable.events,
+            });
+        }
+        turn
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        ambient::now().saturating_duration_since(then)
     }
 
     /// Catches up with the writer and carries out the orders. An error is told to everybody who waits.
@@ -135,7 +168,9 @@ impl SettlerThread {
         close: bool,
         orders: Vec<Order>,
     ) -> Result<(), Error> {
-        let mut outcome = self.catch_up(durable, sign, close);
+        let mut outcome = self
+            .reload()
+            .and_then(|()| self.catch_up(durable, sign, close));
         for order in orders {
             match &outcome {
                 Ok(()) => outcome = self.carry_out(order),
@@ -161,12 +196,15 @@ impl SettlerThread {
         }
     }
 
-    /// Starts over from the settled state: what was applied behind it is applied again.
+    /// Starts over from the settled state if the last turn broke off: what was applied behind it is applied again.
     fn reload(&mut self) -> Result<(), Error> {
+        if !self.stale {
+            return Ok(());
+        }
         self.settler = Settler::load(self.settler.disk().clone())?;
         let state = self.settler.state();
         (self.segment, self.offset) = (state.segment, state.offset);
-        self.file = None;
+        (self.file, self.stale) = (None, false);
         Ok(())
     }
 
@@ -219,7 +257,6 @@ impl SettlerThread {
         };
         self.offset = self.offset.max(SEGMENT_HEADER_BYTES as u64);
         while self.offset < end {
-            self.buffer.resize(PIECE_BYTES, 0);
             let wanted = usize::try_from(end - self.offset)
                 .unwrap_or(PIECE_BYTES)
                 .min(PIECE_BYTES);

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::progress::{Durable, Progress};
-use crate::segments::Allocator;
+use crate::segments::Allocate;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{DiskFile, FRAME_HEADER_BYTES, FrameKind, begin_segment, push_frame};
@@ -35,7 +35,7 @@ struct Segment {
 /// The end of the write-ahead log.
 #[derive(Debug)]
 pub(crate) struct WalWriter {
-    allocator: Allocator,
+    allocator: Box<dyn Allocate>,
     segment: Segment,
     segment_bytes: u64,
     /// Whether the next segment has been asked for.
@@ -50,13 +50,14 @@ pub(crate) struct WalWriter {
 }
 
 impl WalWriter {
-    /// Takes the first segment, which the allocator has been asked for. Nothing is durable yet.
+    /// Takes segment `first` from the allocator. Nothing is durable yet.
     pub(crate) fn new(
-        allocator: Allocator,
+        allocator: Box<dyn Allocate>,
         segment_bytes: u64,
-        batch: u32,
+        (first, batch): (u64, u32),
         progress: Arc<Progress>,
     ) -> Result<Self, Error> {
+        allocator.ask(first);
         let (number, file) = allocator
             .take(FIRST_PATIENCE)
             .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))

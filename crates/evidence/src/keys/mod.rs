@@ -9,6 +9,7 @@ mod seed;
 pub(crate) use log_key::LogKey;
 pub(crate) use seed::random;
 
+use crate::ambient;
 use crate::error::Error;
 use aws_lc_rs::hmac;
 use seed::{parse_seed, publish_seed};
@@ -76,7 +77,7 @@ impl Secrets {
                     Some(seed) => parse_seed(LOG_KEY, &seed)?,
                     None => random()?,
                 };
-                let name = format!("tachograph/{}", ulid::Ulid::new());
+                let name = format!("tachograph/{}", new_id()?);
                 let key = LogKey::from_seed(&name, &seed)?;
                 publish_seed(disk, LOG_KEY, &seed)?;
                 let vkey = format!("{}\n", key.verifying_key());
@@ -109,4 +110,12 @@ impl Secrets {
         let kept = tag.as_ref().get(..DIGEST_BYTES).unwrap_or_default();
         format!("hmac-sha256:{}", hex::encode(kept))
     }
+}
+
+/// A name that no other log has, which begins with the time it was made.
+fn new_id() -> Result<ulid::Ulid, Error> {
+    let mut bytes = [0; 16];
+    ambient::fill(&mut bytes)?;
+    let millis = u64::try_from(ambient::clocks().wall.as_millis()).unwrap_or_default();
+    Ok(ulid::Ulid::from_parts(millis, u128::from_le_bytes(bytes)))
 }

@@ -1,12 +1,12 @@
 //! A private key as it lies in a file: one line with a version, the 32 bytes in hexadecimal and a check of them.
 
+use crate::ambient;
 use crate::error::Error;
-use aws_lc_rs::rand;
 use storage::Disk;
 
 pub(crate) fn random() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| Error::Fatal("the system gives no randomness".into()))?;
+    ambient::fill(&mut bytes)?;
     Ok(bytes)
 }
 
