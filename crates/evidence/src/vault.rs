@@ -1,7 +1,9 @@
 //! Reading bodies back out of the vault's volumes.
 
 use crate::error::Error;
-use crate::volume::{BlockAt, BodyRecord, ChunkBlock, read_bodies, read_chunks, scan, volume_path};
+use crate::volume::{
+    BlockAt, BodyRecord, ChunkBlock, is_only_begun, read_bodies, read_chunks, scan, volume_path,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 use storage::{Disk, DiskFile};
@@ -180,6 +182,7 @@ impl Vault {
         if ended
             && let Some(newest) = self.volumes.last()
             && newest.file.len().is_ok_and(|len| len > newest.scanned)
+            && !(newest.scanned == 0 && is_only_begun(newest.file.as_ref()).unwrap_or(false))
         {
             faults.push(Error::damaged(
                 volume_path(newest.number),

@@ -41,6 +41,22 @@ pub(crate) fn volume_path(number: u64) -> String {
     format!("vault/{number:010}.vol")
 }
 
+/// What a volume begins with.
+fn header() -> Vec<u8> {
+    let mut header = MAGIC.to_vec();
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&0_u32.to_le_bytes());
+    header
+}
+
+/// Whether a volume of which nothing is settled is as its writer leaves it before it writes the first block: a header,
+/// or as much of one as reached the disk.
+pub(crate) fn is_only_begun(file: &dyn DiskFile) -> std::io::Result<bool> {
+    let mut found = [0; HEADER_BYTES as usize + 1];
+    let n = file.read_at(&mut found, 0)?;
+    Ok(header().starts_with(found.get(..n).unwrap_or_default()))
+}
+
 /// Appends blocks to the newest volume.
 #[derive(Debug)]
 pub(crate) struct VolumeWriter {
@@ -96,10 +112,7 @@ impl VolumeWriter {
             level: 3,
         };
         if len == 0 {
-            let mut header = MAGIC.to_vec();
-            header.extend_from_slice(&VERSION.to_le_bytes());
-            header.extend_from_slice(&0_u32.to_le_bytes());
-            writer.append(&header)?;
+            writer.append(&header())?;
         }
         Ok(writer)
     }

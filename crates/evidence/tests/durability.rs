@@ -593,6 +593,55 @@ fn a_recovery_that_is_cut_short_at_any_step_is_made_up_for() {
     assert!(struck > 20, "only {struck} steps");
 }
 
+/// Lays a disk's files down where `verify` looks.
+fn lay_down(disk: &SimDisk, path: &str, to: &Path) {
+    for name in disk.list(path).unwrap() {
+        let inner = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}/{name}")
+        };
+        match disk.read(&inner) {
+            Ok(bytes) => std::fs::write(to.join(&name), bytes).unwrap(),
+            Err(_) => {
+                std::fs::create_dir(to.join(&name)).unwrap();
+                lay_down(disk, &inner, &to.join(&name));
+            }
+        }
+    }
+}
+
+/// A first start that fails, or is killed, at any step leaves nothing that looks like somebody's doing.
+#[test]
+fn a_first_start_that_is_cut_short_at_any_step_is_not_called_altered() {
+    let options = small(Path::new("unused"));
+    let mut begun = 0;
+    for step in 0..60 {
+        for fault in [Fault::NotPersisted, Fault::Persisted] {
+            let disk = SimDisk::new();
+            disk.arm(step, "any", ErrorKind::Other, fault);
+            let opened = runtime()
+                .block_on(async { Recorder::open_on(Arc::new(disk.clone()), None, &options) });
+            if disk.is_armed() {
+                continue;
+            }
+            drop(opened);
+            let dir = tempfile::tempdir().unwrap();
+            lay_down(&disk, "", dir.path());
+            match verify::run(dir.path(), &mut |_| ()) {
+                Ok(report) => {
+                    begun += 1;
+                    assert_eq!(report.faults, [], "step {step}, {fault:?}");
+                }
+                Err(Error::Missing(_)) => {}
+                Err(error) => panic!("step {step}, {fault:?}: {error}"),
+            }
+            check_recovered(disk, &[]);
+        }
+    }
+    assert!(begun > 5, "only {begun} steps left a store");
+}
+
 /// What must be there and is not is missed, by the recorder and by a verifier; nothing is changed meanwhile.
 #[test]
 fn a_recorder_does_not_go_on_without_what_was_there() {

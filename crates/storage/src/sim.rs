@@ -230,7 +230,10 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        let below = format!("{path}/");
+        let below = match path {
+            "" => String::new(),
+            path => format!("{path}/"),
+        };
         let mut names: Vec<String> = self
             .lock()
             .files

@@ -1,0 +1,87 @@
+"""Every system call of the recorder fails, or is its last: nothing that was acknowledged is lost, nothing is called altered.
+
+A fault costs about a second, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
+  TACHO_FAULTS=all          plays every one
+  TACHO_FAULTS=90           seconds to spend (default 100)
+  TACHO_FAULTS_SEED=7       another sample
+  TACHO_FAULTS_ONLY=CASE    one alone, as a failure names it, e.g. seal:settler:fsync:3:EIO
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+
+import pytest
+from faults import Case, Driver, Violation
+
+#: Most of a case is waiting.
+AT_A_TIME = 4
+
+
+@pytest.fixture
+def root(tmp_path):
+    """In memory where there is such a place: what fails is what strace says, not the disk."""
+    memory = pathlib.Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    root = pathlib.Path(tempfile.mkdtemp(prefix="tacho-faults-", dir=memory))
+    yield root
+    if not any(root.glob("*/kept")):
+        shutil.rmtree(root)
+
+
+@pytest.mark.timeout(6 * 3600)
+def test_no_fault_loses_what_was_acknowledged(root, model, figure):
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    driver = Driver(root, model.url)
+    only = os.environ.get("TACHO_FAULTS_ONLY")
+    budget = os.environ.get("TACHO_FAULTS", "100")
+    seed = int(os.environ.get("TACHO_FAULTS_SEED", "1"))
+    if only:
+        driver.play(Case.parse(only))
+        return
+    listed = [case for name in driver.paths for case in driver.list(name)]
+    played = plan(driver, listed, random.Random(seed))
+    deadline = time.monotonic() + (float("inf") if budget == "all" else float(budget))
+    done = hit = 0
+    violations = []
+
+    def play(case):
+        if time.monotonic() > deadline:
+            return None
+        return driver.play(case)
+
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        for future in [pool.submit(play, case) for case in played]:
+            try:
+                was_hit = future.result()
+            except Violation as violation:
+                violations.append(str(violation))
+                was_hit = True
+            if was_hit is not None:
+                done, hit = done + 1, hit + was_hit
+    figure(f"figure: {hit} faults of {len(listed)} at {len({(c.path, c.syscall) for c in listed})} places "
+           f"({done - hit} not reached), seed {seed}")
+    assert not violations, f"{len(violations)} of {hit} faults did harm:\n" + "\n".join(violations[:20])
+    assert hit > done // 2, "most of what was listed is met again"
+
+
+def plan(driver, listed, chance):
+    """All cases in the order of playing: one of each kind first, then the rest, the cheap rather before the dear."""
+    listed = sorted(listed)
+    chance.shuffle(listed)
+    kinds = {}
+    for case in listed:
+        kinds.setdefault((case.path, case.thread, case.syscall, case.fault), case)
+    first = list(kinds.values())
+    chance.shuffle(first)
+    chosen = set(first)
+    rest = [case for case in listed if case not in chosen]
+    rest.sort(key=lambda case: chance.random() * driver.paths[case.path].cost)
+    return first + rest
