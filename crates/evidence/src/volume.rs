@@ -52,9 +52,10 @@ fn header() -> Vec<u8> {
 /// Whether a volume of which nothing is settled is as its writer leaves it before it writes the first block: a header,
 /// or as much of one as reached the disk.
 pub(crate) fn is_only_begun(file: &dyn DiskFile) -> std::io::Result<bool> {
-    let mut found = [0; HEADER_BYTES as usize + 1];
+    let header = header();
+    let mut found = vec![0; header.len() + 1];
     let n = file.read_at(&mut found, 0)?;
-    Ok(header().starts_with(found.get(..n).unwrap_or_default()))
+    Ok(header.starts_with(found.get(..n).unwrap_or_default()))
 }
 
 /// Appends blocks to the newest volume.

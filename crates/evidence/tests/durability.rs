@@ -628,7 +628,7 @@ fn a_first_start_that_is_cut_short_at_any_step_is_not_called_altered() {
             drop(opened);
             let dir = tempfile::tempdir().unwrap();
             lay_down(&disk, "", dir.path());
-            match verify::run(dir.path(), &mut |_| ()) {
+            match verify::run(dir.path(), &verify::Options::default(), &mut |_| ()) {
                 Ok(report) => {
                     begun += 1;
                     assert_eq!(report.faults, [], "step {step}, {fault:?}");
