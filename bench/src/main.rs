@@ -19,6 +19,7 @@ mod mersenne;
 mod quantiles;
 mod replay;
 mod report;
+mod restart;
 mod serve;
 mod stream;
 mod text;
@@ -51,7 +52,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Everything, in less than six minutes
+    /// Everything, in less than twelve minutes
     All,
     /// Durable appends a second, and how long an acknowledgement takes
     Append(append::Args),
@@ -63,6 +64,11 @@ enum Command {
     Disk,
     /// Memory under large bodies, and with a stalled disk
     Memory(memory::Args),
+    /// Ready again after a kill, and proofs, on a large log
+    Restart(restart::Args),
+    /// What `restart` kills
+    #[command(hide = true)]
+    Fill(restart::FillArgs),
 }
 
 fn main() -> ExitCode {
@@ -111,12 +117,15 @@ fn measure(command: &Command, dir: &Path, report: &mut Report) -> Result<(), Err
             verify::run(&verify::Args::default(), dir, report)?;
             gateway::run(&gateway::Args::default(), dir, report)?;
             footprint::run(dir, report)?;
-            memory::run(&memory::Args::default(), dir, report)
+            memory::run(&memory::Args::default(), dir, report)?;
+            restart::run(&restart::Args::default(), dir, report)
         }
         Command::Append(args) => append::run(args, dir, report),
         Command::Verify(args) => verify::run(args, dir, report),
         Command::Gateway(args) => gateway::run(args, dir, report),
         Command::Disk => footprint::run(dir, report),
         Command::Memory(args) => memory::run(args, dir, report),
+        Command::Restart(args) => restart::run(args, dir, report),
+        Command::Fill(args) => restart::fill(args),
     }
 }
