@@ -99,21 +99,25 @@ class Play:
 
     def trace(self, threads: list[str], case: Case | None) -> None:
         """Attaches to threads of the running recorder; each is counted for itself."""
-        names = {}
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            names.setdefault((task / "comm").read_text().strip(), task.name)
-        names["main"] = str(self.process.pid)
         wanted = [t for t in threads if case is None or t == case.thread]
         for thread in wanted:
             follow = ["-f"] if thread == "*" else []
             words = tracing(self.scratch / f"{spelled(thread)}.strace", case)
-            # The allocating thread sleeps in its start's name until it is asked.
-            number = names["main"] if thread == "*" else names[thread]
+            number = str(self.process.pid) if thread == "*" else self.number_of(thread)
             tracer = subprocess.Popen([*words, *follow, "-p", number], stderr=subprocess.PIPE, text=True)
             line = tracer.stderr.readline()
             if "attached" not in line:
                 raise Violation(f"strace could not attach to {thread}: {line}")
             self.tracers.append(tracer)
+
+    def number_of(self, thread: str) -> str:
+        """A thread's number. A new thread gives itself its name, which takes a moment."""
+
+        def found() -> str | None:
+            tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+            return next((task.name for task in tasks if (task / "comm").read_text().strip() == thread), None)
+
+        return until(f"the thread {thread} is there", found, PATIENCE)
 
     def end(self, how: int = signal.SIGTERM) -> int:
         """Ends what still runs; returns how it ended."""
@@ -350,6 +354,11 @@ class Driver:
             template, answered = self.prepared[path]
             subprocess.run(["cp", "-a", "--sparse=always", str(template), str(data)], check=True)
         return Play(data, self.upstream, here), answered
+
+    def close(self) -> None:
+        """Removes the prepared stores."""
+        for template, _ in self.prepared.values():
+            shutil.rmtree(template.parent)
 
     def run(self, play: Play, name: str, case: Case | None) -> None:
         path = self.paths[name]
