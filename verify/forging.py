@@ -1,0 +1,179 @@
+"""Ways to change a copy of a store, with and without its checksums put right: what both verifiers must see alike."""
+
+import base64
+import hashlib
+import json
+import pathlib
+import random
+import struct
+from collections.abc import Callable, Iterator
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tachoverify import tlog
+from tachoverify.crc32c import crc32c
+from tachoverify.directory import Directory
+from tachoverify.log import Log
+from tachoverify.note import Key
+from tachoverify.state import read_state
+from tachoverify.wal import read_tail
+
+
+def files(store: pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in sorted(store.rglob("*")) if path.is_file() and path.stat().st_size]
+
+
+# --- blind changes to one file
+
+
+def blind(store: pathlib.Path, count: int, seed: int) -> Iterator[tuple[str, pathlib.Path, bytes | None]]:
+    """`count` changes: what it is, the file, its new bytes (`None`: removed)."""
+    chance = random.Random(seed)
+    paths = files(store)
+    for _ in range(count):
+        path = chance.choice(paths)
+        old = path.read_bytes()
+        at, kind = chance.randrange(len(old)), chance.randrange(10)
+        new = bytearray(old)
+        if kind < 5:
+            bit = chance.randrange(8)
+            new[at] ^= 1 << bit
+            what = f"bit {bit} of byte {at} flipped"
+        elif kind == 5:
+            del new[at:]
+            what = f"cut to {at} bytes"
+        elif kind == 6:
+            new, what = None, "removed"
+        elif kind == 7:
+            more = chance.randbytes(chance.choice([1, 4, 12, 40]))
+            new[at:at] = more
+            what = f"{len(more)} bytes put in at {at}"
+        elif kind == 8:
+            other, length = chance.randrange(len(old)), chance.randrange(1, 64)
+            new[at : at + length], new[other : other + length] = old[other : other + length], old[at : at + length]
+            what = f"{length} bytes at {at} and {other} swapped"
+        else:
+            other = chance.choice(paths)
+            new = bytearray(other.read_bytes())
+            what = f"replaced by {other.relative_to(store)}"
+        yield f"{path.relative_to(store)}: {what}", path, None if new is None else bytes(new)
+
+
+def flips(path: pathlib.Path) -> Iterator[tuple[str, pathlib.Path, bytes]]:
+    """Every bit of a file."""
+    old = path.read_bytes()
+    for at in range(len(old)):
+        for bit in range(8):
+            new = bytearray(old)
+            new[at] ^= 1 << bit
+            yield f"{path.name}: bit {bit} of byte {at} flipped", path, bytes(new)
+
+
+# --- a store as somebody rewrites it who knows the formats
+
+
+def stored(content: bytes) -> bytes:
+    """A zstd frame that stores its content as it is (RFC 8878, 3.1.1)."""
+    out = bytearray(b"\x28\xb5\x2f\xfd" + bytes([0xA0]) + struct.pack("<I", len(content)))
+    pieces = [content[at : at + (1 << 17)] for at in range(0, len(content), 1 << 17)] or [b""]
+    for number, piece in enumerate(pieces):
+        out += (len(piece) << 3 | (number == len(pieces) - 1)).to_bytes(3, "little") + piece
+    return bytes(out)
+
+
+def read_events(store: pathlib.Path) -> list[bytes]:
+    directory = Directory(store)
+    state = read_state(directory)
+    return list(Log(directory, state.size, read_tail(directory, state)).events())
+
+
+def edit_state(store: pathlib.Path, **changes) -> None:
+    line = (store / "state").read_bytes().split(b"\n")[0]
+    line = json.dumps(json.loads(line) | changes, separators=(",", ":")).encode()
+    (store / "state").write_bytes(line + b"\nsha256:" + hashlib.sha256(line).hexdigest().encode() + b"\n")
+
+
+def write_bundles(store: pathlib.Path, events: list[bytes]) -> None:
+    """The entry bundles of `events`, with right checksums, in the place of those that are there."""
+    for path in (store / "log/tile/entries").rglob("*.zst"):
+        path.unlink()
+    for index in range(0, len(events), tlog.WIDTH):
+        some = events[index : index + tlog.WIDTH]
+        frame = stored(b"".join(struct.pack(">H", len(entry)) + entry for entry in some))
+        path = store / f"log/{tlog.tile_name('entries', index // tlog.WIDTH, len(some))}.zst"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(frame + b"\x5c\x2a\x4d\x18\4\0\0\0" + crc32c(frame).to_bytes(4, "little"))
+
+
+def write_tiles(store: pathlib.Path, events: list[bytes]) -> bytes:
+    """The hash tiles of `events` in the place of those that are there; returns the root."""
+    for path in (store / "log/tile").rglob("*"):
+        if path.is_file() and path.suffix != ".zst":
+            path.unlink()
+
+    def write(level: int, index: int, hashes: list[bytes]) -> None:
+        path = store / f"log/{tlog.tile_name(level, index, len(hashes))}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(hashes))
+
+    tree = tlog.Tree(write)
+    for event in events:
+        tree.push(event)
+    for tile in tree.partial():
+        write(*tile)
+    return tree.root()
+
+
+def sign(store: pathlib.Path, size: int, root: bytes, seed: bytes | None = None) -> None:
+    """A checkpoint by the store's own key, or by another of the same name."""
+    key = Key.parse((store / "log/vkey").read_text().strip())
+    if seed is None:
+        seed = bytes.fromhex((store / "keys/log.key").read_text().split()[1])
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    text = f"{key.name}\n{size}\n{base64.b64encode(root).decode()}\n"
+    signature = base64.b64encode(key.id + private.sign(text.encode())).decode()
+    (store / "log/checkpoint").write_text(f"{text}\n\u2014 {key.name} {signature}\n")
+
+
+def rewrite(store: pathlib.Path, events: list[bytes], tiles: bool, signed: bool) -> None:
+    write_bundles(store, events)
+    if tiles or signed:
+        root = write_tiles(store, events)
+        if signed:
+            sign(store, len(events), root)
+    edit_state(store, size=len(events))
+
+
+def _edited(events: list[bytes], at: int) -> list[bytes]:
+    line = events[at].replace(b'"time":"2', b'"time":"1', 1)
+    assert line != events[at]
+    return events[:at] + [line] + events[at + 1 :]
+
+
+def _renumbered(events: list[bytes], first: int) -> list[bytes]:
+    """The events with a `seq` that fits their place, as a careful forger writes them."""
+    fixed = []
+    for place, event in enumerate(events):
+        fields = json.loads(event)
+        if place >= first:
+            fields["seq"] = place
+            event = json.dumps(fields, separators=(",", ":")).encode()
+        fixed.append(event)
+    return fixed
+
+
+Change = Callable[[list[bytes], int], list[bytes]]
+CHANGES: dict[str, Change] = {
+    "an event is edited": _edited,
+    "an event is cut out": lambda events, at: events[:at] + events[at + 1 :],
+    "an event is cut out and the rest renumbered": lambda events, at: _renumbered(events[:at] + events[at + 1 :], at),
+    "an event stands there twice": lambda events, at: events[: at + 1] + events[at:],
+    "two events change places": lambda events, at: events[:at] + [events[at + 1], events[at]] + events[at + 2 :],
+    "an event is replaced by another": lambda events, at: events[:at] + [events[at - 1]] + events[at + 1 :],
+    "an event is not JSON": lambda events, at: events[:at] + [b"{" + events[at]] + events[at + 1 :],
+    "an event is empty": lambda events, at: events[:at] + [b""] + events[at + 1 :],
+    "an event is of a later version": lambda events, at: events[:at] + [events[at].replace(b'"v":1', b'"v":2', 1)] + events[at + 1 :],
+    "the tail is cut off": lambda events, at: events[:at],
+}
+#: How far a forger goes: bundles alone, hash tiles as well, a new checkpoint under the stolen key as well.
+DEPTHS = {"bundles": (False, False), "bundles and tiles": (True, False), "everything, signed with the stolen key": (True, True)}

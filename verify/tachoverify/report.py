@@ -1,0 +1,128 @@
+"""What a verification found: faults, verdicts on each claim, and the exit code they come to.
+
+A claim that something speaks against is invalid. One that nothing speaks against is valid only if something
+speaks for it: what was not looked at, or could not be, is unverifiable, and says why.
+"""
+
+from dataclasses import dataclass, field
+
+CLAIMS = ("content", "order", "sequence", "signature", "epoch", "time", "witnesses", "bodies")
+VALID, INVALID, UNVERIFIABLE = "valid", "invalid", "unverifiable"
+
+#: Faults that are listed; the rest is counted.
+MAX_FAULTS = 100
+_MAX_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that is wrong: the claim it refutes, its kind, the first event concerned, a sentence."""
+
+    claim: str
+    what: str
+    seq: int | None
+    detail: str
+
+
+@dataclass
+class Report:
+    origin: str = ""
+    verifier_key: str = ""
+    events: int = 0
+    signed_events: int = 0
+    unsigned_tail: int = 0
+    root: str | None = None
+    bodies: int = 0
+    body_bytes: int = 0
+    gaps: list[int] = field(default_factory=list)
+    open_calls: list[int] = field(default_factory=list)
+    odd_ends: list[int] = field(default_factory=list)
+    ended: bool = False
+    faults: list[Found] = field(default_factory=list)
+    fault_count: int = 0
+    missing: list[str] = field(default_factory=list)
+    not_proven: list[str] = field(default_factory=list)
+    anchors: list[dict] = field(default_factory=list)
+    brackets: list[dict] = field(default_factory=list)
+    unanchored_tail: int | None = None
+    _said: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    # --- what was found
+
+    def fault(self, claim: str, what: str, seq: int | None, detail: str) -> None:
+        self.fault_count += 1
+        self.say(claim, INVALID, detail)
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(Found(claim, what, seq, detail))
+
+    def lacks(self, claim: str, what: str) -> None:
+        """Something that a claim needs, or that the caller asked for, is not there."""
+        self.say(claim, UNVERIFIABLE, f"{what} is missing")
+        self.missing.append(what)
+
+    def say(self, claim: str, verdict: str, detail: str) -> None:
+        self._said.setdefault((claim, verdict), []).append(detail)
+
+    # --- what it comes to
+
+    def sort(self) -> None:
+        self.faults.sort(key=lambda found: (found.seq is None, found.seq))
+
+    @property
+    def claims(self) -> list[dict]:
+        return [self._claim(claim) for claim in CLAIMS]
+
+    def _claim(self, claim: str) -> dict:
+        for verdict in (INVALID, UNVERIFIABLE, VALID):
+            reasons = self._said.get((claim, verdict), [])
+            if reasons:
+                break
+        else:
+            verdict = UNVERIFIABLE
+        more = len(reasons) - _MAX_REASONS
+        detail = "; ".join(reasons[:_MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        return {"claim": claim, "verdict": verdict, "detail": detail}
+
+    @property
+    def exit_code(self) -> int:
+        if self.fault_count:
+            return 10
+        if self.missing:
+            return 12
+        if self.gaps or self.odd_ends or self.ended and self.open_calls:
+            return 11
+        return 0
+
+    @property
+    def verdict(self) -> str:
+        return {0: "verified", 10: "ALTERED", 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
+
+    def as_json(self) -> dict:
+        fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        fields["faults"] = [vars(found) for found in self.faults]
+        return fields | {"claims": self.claims, "verdict": self.verdict, "exit_code": self.exit_code}
+
+    def as_text(self) -> str:
+        lines = [self.verdict, "", f"  log         {self.origin}", f"  events      {self.events} re-hashed",
+                 f"  bodies      {self.bodies} re-hashed, {self.body_bytes} bytes"]
+        if self.root:
+            lines.append(f"  checkpoint  {self.signed_events} events signed, root {self.root}")
+        lines += [f"  key         {self.verifier_key}", ""]
+        for claim in self.claims:
+            lines.append(f"  {claim['claim']:<10} {claim['verdict'].upper():<13} {claim['detail']}".rstrip())
+        if self.faults:
+            first = self.faults[0]
+            place = "the log" if first.seq is None else f"event {first.seq}"
+            lines += ["", f"first bad record: {place}", f"  {first.what}: {first.detail}"]
+            lines += [f"  {'the log' if one.seq is None else f'event {one.seq}'}: {one.what}: {one.detail}"
+                      for one in self.faults[1:10]]
+            if self.fault_count > 10:
+                lines.append(f"  and {self.fault_count - 10} more")
+        for heading, sentences in (("missing", self.missing), ("this does not prove", self.not_proven)):
+            if sentences:
+                lines += ["", f"{heading}:"] + [f"  - {sentence}" for sentence in sentences]
+        if self.gaps:
+            lines += ["", f"{len(self.gaps)} recorded gaps: {', '.join(f'#{seq}' for seq in self.gaps[:10])}"]
+        # What a hostile store put into a sentence must not move the cursor of whoever reads it.
+        return "".join(letter if letter == "\n" or letter.isprintable() else ascii(letter)[1:-1]
+                       for letter in "\n".join(lines)) + "\n"

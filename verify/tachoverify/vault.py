@@ -1,0 +1,337 @@
+"""The vault: volumes of blocks, recipes of bodies, and the salts of their commitments. Formats 1 and 2.
+
+    volume := "TACHOVOL" version:u32 reserved:u32 block*
+    block  := "TBLK" kind:u8 codec:u8 cipher:u8 0:u8 first:u64 last:u64 count:u32 raw_len:u32
+              stored_len:u32 crc32c:u32 stored[stored_len]                                (40 + stored_len)
+    chunks := len:u32*count bytes                                  kind 1, chunks first..=last
+    bodies := (id:varint len:varint recipe_len:varint recipe)*     kind 2
+    recipe := runs:varint (zigzag(first - end of previous run):varint length:varint)*
+
+`stored` is a zstd frame; in a volume of version 2 cipher is 1 and stored := nonce[12] ciphertext tag[16] of it, under
+the key that lies wrapped beside the volume.
+"""
+
+import bisect
+import hashlib
+import mmap
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from .crc32c import crc32c
+from .directory import Directory
+from .event import Body
+from .faults import Fault, Malformed, Missing, Newer, corrupt
+from .keyring import Keyring, Locked, open_gcm
+from .state import State
+from .wal import Tail
+from .zstd import ZstdError, decompress
+
+_BLOCK = struct.Struct("<4sBBBBQQIIII")
+_MAX_BLOCK_BYTES = 64 << 20
+_CHUNKS, _BODIES = 1, 2
+_BODIES_PER_SEED = 1 << 20
+_CACHED_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Block:
+    volume: int
+    offset: int
+    kind: int
+    cipher: int
+    first: int
+    last: int
+    count: int
+    raw_len: int
+    stored_len: int
+
+
+def volume_path(number: int) -> str:
+    return f"vault/{number:010}.vol"
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned number of 64 bits, seven bits a byte, lowest first, and where it ends."""
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise Malformed("a number that is cut short or too long")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            if value >= 1 << 64:
+                raise Malformed("a number of more than 64 bits")
+            return value, at
+
+
+def runs(recipe: bytes) -> list[tuple[int, int]]:
+    """Runs of consecutive chunks: the first, and how many."""
+    count, at = varint(recipe, 0)
+    found, end, total = [], 0, 0
+    for _ in range(count):
+        zigzag, at = varint(recipe, at)
+        length, at = varint(recipe, at)
+        first = end + ((zigzag >> 1) ^ -(zigzag & 1)) & (1 << 64) - 1
+        end = first + length
+        total += length
+        if not length or total > 1 << 32 or end >= 1 << 64:
+            raise Malformed("a run that cannot be")
+        found.append((first, length))
+    if at != len(recipe):
+        raise Malformed("something follows the last run")
+    return found
+
+
+class Vault:
+    """What the volumes and the tail of the write-ahead log hold of bodies."""
+
+    def __init__(self, store: Directory, state: State, tail: Tail, keyring: Keyring, origin: str):
+        self._store = store
+        self._tail = tail
+        self._keyring = keyring
+        self._origin = origin
+        self._keys: dict[str, bytes | Locked] = {}
+        self._files: dict[int, bytes | mmap.mmap] = {}
+        self.chunk_blocks: list[Block] = []
+        self.body_blocks: list[Block] = []
+        self._newest_end = 0
+        self._cache: OrderedDict[tuple[int, int], object] = OrderedDict()
+        self._cached = 0
+        self._read: set[tuple[int, int]] = set()
+        self._seeds: dict[int, bytes] = {}
+        self._halfway: dict[int, bytes] = {}
+        for number in range(1, state.volume + 1):
+            newest = number == state.volume
+            data = store.map(volume_path(number))
+            if data is None:
+                if newest and not state.volume_len:
+                    break
+                raise Missing(volume_path(number))
+            self._files[number] = data
+            end = state.volume_len if newest else len(data)
+            self._scan(number, data, end)
+            self._newest_end = end
+        self._firsts = [block.first for block in self.chunk_blocks]
+
+    # --- blocks
+
+    def _scan(self, volume: int, data: bytes, end: int) -> None:
+        path = volume_path(volume)
+        if not end:
+            return
+        magic, version, reserved = struct.unpack_from("<8sII", data[:16].ljust(16, b"\0"))
+        if magic != b"TACHOVOL":
+            raise corrupt(path, "the volume's header is not one")
+        if version > 2:
+            raise Newer(f"{path} is of version {version}, this program reads up to 2")
+        if not version or reserved:
+            raise corrupt(path, "the volume's header is not one")
+        offset = 16
+        while offset < end:
+            block = self._header(volume, data, offset)
+            if block is None or block.cipher != version - 1 or offset + _BLOCK.size + block.stored_len > end:
+                raise corrupt(path, f"no block at offset {offset}")
+            (self.chunk_blocks if block.kind == _CHUNKS else self.body_blocks).append(block)
+            offset += _BLOCK.size + block.stored_len
+
+    @staticmethod
+    def _header(volume: int, data: bytes, offset: int) -> Block | None:
+        header = data[offset : offset + _BLOCK.size].ljust(_BLOCK.size, b"\0")
+        magic, kind, codec, cipher, zero, first, last, count, raw_len, stored_len, _ = _BLOCK.unpack(header)
+        if magic != b"TBLK" or kind not in (_CHUNKS, _BODIES) or (codec, zero) != (1, 0) or cipher > 1:
+            return None
+        if max(raw_len, stored_len) > _MAX_BLOCK_BYTES or first > last:
+            return None
+        return Block(volume, offset, kind, cipher, first, last, count, raw_len, stored_len)
+
+    def _stored(self, block: Block) -> bytes:
+        """What is stored of a block, its checksum checked."""
+        where = _where(block)
+        data = self._files[block.volume]
+        start = block.offset + _BLOCK.size
+        stored = data[start : start + block.stored_len]
+        if len(stored) != block.stored_len:
+            raise corrupt(where, "the block is cut short")
+        (crc,) = struct.unpack_from("<I", data, start - 4)
+        if crc32c(stored, crc32c(data[block.offset : start - 4])) != crc:
+            raise corrupt(where, "the block's checksum is wrong")
+        return stored
+
+    def _plaintext(self, block: Block) -> bytes:
+        stored, where = self._stored(block), _where(block)
+        if block.cipher:
+            if len(stored) < 12 + 16:
+                raise corrupt(where, "the block is cut short")
+            header = self._files[block.volume][block.offset : block.offset + _BLOCK.size - 4]
+            aad = header + struct.pack("<QQ", block.volume, block.offset) + self._origin.encode()
+            key = self._key(f"vault/{block.volume:010}.key", "volume", block.volume)
+            try:
+                stored = open_gcm(key, stored[:12], stored[12:], aad)
+            except Malformed as error:
+                raise Fault("altered", f"{where} is altered: {error}") from error
+        try:
+            raw = decompress(stored, block.raw_len)
+        except ZstdError as error:
+            raise corrupt(where, f"the block does not decompress: {error}") from error
+        if len(raw) != block.raw_len:
+            raise corrupt(where, "the block has another length than it says")
+        return raw
+
+    def _key(self, path: str, what: str, number: int) -> bytes:
+        """The 32 bytes that are wrapped in `path`; `Locked` without a key to them."""
+        if path not in self._keys:
+            try:
+                self._keys[path] = self._keyring.unwrap(path, self._store.need(path), what, number)
+            except Locked as locked:
+                self._keys[path] = locked
+        key = self._keys[path]
+        if isinstance(key, Locked):
+            raise key
+        return key
+
+    def _contents(self, block: Block):
+        """A block's chunks as a list, or its bodies by id; blocks of `_CACHED_BYTES` are kept."""
+        key = block.volume, block.offset
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        contents = (_chunks if block.kind == _CHUNKS else _bodies)(block, self._plaintext(block))
+        self._read.add(key)
+        self._cache[key] = contents
+        self._cached += block.raw_len
+        while self._cached > _CACHED_BYTES and len(self._cache) > 1:
+            (volume, offset), _ = self._cache.popitem(last=False)
+            self._cached -= self._header(volume, self._files[volume], offset).raw_len
+        return contents
+
+    def faults_of_the_rest(self, ended: bool) -> list[Fault]:
+        """What is wrong with what no event led to."""
+        faults, following = [], 0
+        for block in self.chunk_blocks:
+            if block.first != following:
+                faults.append(corrupt(volume_path(block.volume), f"chunk {following} is missing, or a block was put in before it"))
+            following = block.last + 1
+        if ended and self._files:
+            number = max(self._files)
+            behind = self._files[number][self._newest_end :] if len(self._files[number]) > self._newest_end else b""
+            if behind and (self._newest_end or not _is_only_begun(behind)):
+                faults.append(corrupt(volume_path(number), "it goes on behind its last block"))
+        for block in self.chunk_blocks + self.body_blocks:
+            if (block.volume, block.offset) not in self._read:
+                try:
+                    try:
+                        self._contents(block)
+                    except Locked:
+                        self._stored(block)
+                except Fault as fault:
+                    faults.append(fault)
+        return faults
+
+    # --- bodies
+
+    def check(self, body: Body) -> None:
+        """Re-computes a body's commitment; `Fault` or `Missing` when it does not hold."""
+        length, recipe = self._record(body.id)
+        digest = hashlib.sha256(self._salt(body.id))
+        found = 0
+        try:
+            chunks = runs(recipe)
+        except Malformed as error:
+            raise corrupt(f"body {body.id}", f"its recipe is malformed: {error}") from error
+        what = f"body {body.id} ({body.role})"
+        for first, count in chunks:
+            number = first
+            while number < first + count:
+                for piece in self._pieces(number, first + count):
+                    digest.update(piece)
+                    found += len(piece)
+                    number += 1
+                if found > body.len:
+                    raise Fault("altered", f"{what}: more bytes than the {body.len} that the event says")
+        if found != body.len or length != body.len:
+            raise Fault("altered", f"{what}: {found} bytes where the event says {body.len}")
+        if digest.hexdigest() != body.commitment:
+            raise Fault("altered", f"{what}: its bytes do not match the event's commitment")
+
+    def _record(self, number: int) -> tuple[int, bytes]:
+        if number in self._tail.bodies:
+            return self._tail.bodies[number]
+        for block in reversed(self.body_blocks):
+            if block.first <= number <= block.last:
+                found = self._contents(block).get(number)
+                if found:
+                    return found
+        raise Missing(f"body {number}")
+
+    def _pieces(self, number: int, end: int) -> list[bytes]:
+        """The chunk `number`, and those up to `end` that lie beside it."""
+        chunk = self._tail.chunk(number, self._keyring)
+        if chunk is not None:
+            return [chunk]
+        at = bisect.bisect_right(self._firsts, number) - 1
+        if at < 0 or number > self.chunk_blocks[at].last:
+            raise Missing(f"chunk {number}")
+        block = self.chunk_blocks[at]
+        return self._contents(block)[number - block.first : end - block.first]
+
+    def _salt(self, number: int) -> bytes:
+        """The leaf of a body in the binary tree of SHA-256 over its seed."""
+        index = number // _BODIES_PER_SEED
+        if index not in self._seeds:
+            path = f"vault/salts/{index:08}.seed"
+            seed = self._store.need(path)
+            self._seeds[index] = seed if len(seed) == 32 else self._key(path, "seed", index)
+        # Neighbours share the upper half of the way.
+        above = number >> 10
+        if above not in self._halfway:
+            self._halfway[above] = _descend(self._seeds[index], above)
+        return _descend(self._halfway[above], number)[:16]
+
+
+def _descend(node: bytes, number: int) -> bytes:
+    """Ten levels down the tree of salts, as the lowest ten bits say, highest first."""
+    for level in range(9, -1, -1):
+        node = hashlib.sha256(b"tachograph salt v1" + bytes([number >> level & 1]) + node).digest()
+    return node
+
+
+def _where(block: Block) -> str:
+    return f"{volume_path(block.volume)} at offset {block.offset}"
+
+
+def _is_only_begun(data: bytes) -> bool:
+    """Whether that is a volume as its writer leaves it before the first block, or as much of it as reached the disk."""
+    return any((b"TACHOVOL" + struct.pack("<II", version, 0)).startswith(data) for version in (1, 2))
+
+
+def _chunks(block: Block, raw: bytes) -> list[bytes]:
+    wrong = corrupt(volume_path(block.volume), "a block's chunk lengths are wrong")
+    if block.last - block.first + 1 != block.count or block.count * 4 > len(raw):
+        raise wrong
+    lengths = struct.unpack_from(f"<{block.count}I", raw)
+    found, at = [], block.count * 4
+    for length in lengths:
+        found.append(raw[at : at + length])
+        at += length
+    if at != len(raw):
+        raise wrong
+    return found
+
+
+def _bodies(block: Block, raw: bytes) -> dict[int, tuple[int, bytes]]:
+    found, at = {}, 0
+    try:
+        while at < len(raw):
+            number, at = varint(raw, at)
+            length, at = varint(raw, at)
+            size, at = varint(raw, at)
+            if at + size > len(raw):
+                raise Malformed("a recipe is cut short")
+            found[number] = length, raw[at : at + size]
+            at += size
+    except Malformed as error:
+        raise corrupt(volume_path(block.volume), f"a block's bodies are malformed: {error}") from error
+    return found

@@ -1,0 +1,231 @@
+"""The verification of a store: every event and every body re-hashed, every signature checked."""
+
+import base64
+import pathlib
+from dataclasses import dataclass, field
+
+from . import event as events
+from .directory import Directory
+from .faults import Fault, Malformed, Missing, Newer
+from .keyring import Keyring, Locked, Recipient
+from .log import Log
+from .note import BadSignature, Checkpoint, Key, Note, Unsigned
+from .report import UNVERIFIABLE, VALID, MAX_FAULTS, Report
+from .state import check_format, read_state
+from .tlog import Tree, WIDTH, tile_name
+from .vault import Vault
+from .wal import read_tail
+
+
+@dataclass
+class Options:
+    """What the auditor brings: whom to trust, what to hold the store against. Nothing of it lies in the store."""
+
+    policy: bytes | None = None
+    roots: list[bytes] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
+    at: float | None = None
+    vault_key: bytes | None = None
+
+
+def verify(root: pathlib.Path, options: Options) -> Report:
+    """The report on the store at `root`. Whatever is wrong with it is in the report."""
+    report = Report()
+    try:
+        Verification(Directory(root), options, report).run()
+    except Fault as fault:
+        report.fault("content", fault.what, None, fault.detail)
+    except (Missing, Newer) as error:
+        report.lacks("content", str(error)) if isinstance(error, Missing) else report.missing.append(str(error))
+    report.sort()
+    return report
+
+
+def _read_key(store: Directory) -> Key:
+    data = store.need("log/vkey")
+    try:
+        key = Key.parse(data.decode().removesuffix("\n"))
+    except (UnicodeDecodeError, Malformed) as error:
+        raise Fault("corrupt", f"log/vkey is not a verifier key: {error}") from error
+    if f"{key}\n".encode() != data:
+        raise Fault("corrupt", "log/vkey is not a verifier key")
+    return key
+
+
+class Verification:
+    def __init__(self, store: Directory, options: Options, report: Report):
+        check_format(store)
+        self.store = store
+        self.options = options
+        self.report = report
+        self.key = _read_key(store)
+        report.origin, report.verifier_key = self.key.name, str(self.key)
+        state = read_state(store)
+        self.tail = read_tail(store, state)
+        recipient = Recipient.parse(options.vault_key) if options.vault_key is not None else None
+        self.vault = Vault(store, state, self.tail, Keyring(store, self.key.name, recipient), self.key.name)
+        self.log = Log(store, state.size, self.tail)
+        report.ended = state.phase == "ended" and not self.tail.events
+        self.tree = Tree(self._compare_full)
+        #: Hash tiles that differ from the events, and the first event at which they do.
+        self.bad_tiles: list[tuple[str, int | None]] = []
+        self.streams: dict[int, int] = {}
+        self.open_calls: set[int] = set()
+        #: Events with bodies that could not be decrypted, by why.
+        self.locked: dict[str, list[int]] = {}
+
+    def run(self) -> None:
+        report = self.report
+        checkpoint = self._checkpoint()
+        signed = checkpoint.size if checkpoint else 0
+        roots = {0: self.tree.root()}
+        try:
+            for line in self.log.events():
+                self._event(line)
+                if self.tree.size == signed:
+                    roots[signed] = self.tree.root()
+        except (Fault, Missing) as error:
+            what, detail = (error.what, error.detail) if isinstance(error, Fault) else ("removed", f"{error} is missing")
+            report.fault("content", what, report.events, detail)
+            for claim in ("order", "sequence", "bodies"):
+                report.say(claim, UNVERIFIABLE, f"only the first {report.events} events could be read")
+        self._judge(checkpoint, roots.get(signed))
+        for fault in self.vault.faults_of_the_rest(report.ended):
+            report.fault("bodies", fault.what, None, fault.detail)
+        report.open_calls = sorted(self.open_calls)
+        report.unsigned_tail = report.events - min(report.signed_events, report.events)
+        report.say("order", VALID, f"{report.events} events stand at the places they name")
+        report.say("sequence", VALID, f"the counters of {len(self.streams)} streams have no hole")
+        for why, seqs in self.locked.items():
+            report.say("bodies", UNVERIFIABLE, f"{why}: bodies of {len(seqs)} events, from event {seqs[0]} on")
+        report.say("bodies", VALID, f"{report.bodies} bodies match what their events commit to")
+        report.not_proven = self._not_proven()
+
+    # --- events
+
+    def _event(self, line: bytes) -> None:
+        seq = self.report.events
+        self.tree.push(line)
+        if self.tree.size == self.log.settled:
+            for level, index, hashes in self.tree.partial():
+                self._compare(level, index, hashes)
+        self.report.events += 1
+        try:
+            event = events.parse(line)
+        except Malformed as error:
+            self.report.fault("content", "format", seq, str(error))
+            return
+        self._place(seq, event)
+        for body in event.bodies:
+            try:
+                self.vault.check(body)
+            except Fault as fault:
+                self.report.fault("bodies", "body", seq, fault.detail)
+            except Locked as locked:
+                self.locked.setdefault(str(locked), []).append(seq)
+            except Missing as error:
+                self.report.fault("bodies", "body", seq, f"{error} is missing")
+            else:
+                self.report.bodies += 1
+                self.report.body_bytes += body.len
+
+    def _place(self, seq: int, event: events.Event) -> None:
+        """Whether an event follows those before it, in the log and in its stream, and what it is to a call."""
+        report = self.report
+        if event.seq != seq:
+            report.fault("order", "order", seq, f"event {event.seq} stands at place {seq} of the log")
+        expected = self.streams.get(event.stream)
+        self.streams[event.stream] = event.n + 1
+        begins = expected is None and event.n == 0 and event.stream == seq
+        if not begins and expected != event.n:
+            report.fault("sequence", "order", seq, f"number {event.n} of stream {event.stream} does not follow")
+        if event.is_gap:
+            report.gaps.append(seq)
+        elif event.opens:
+            self.open_calls.add(seq)
+        elif event.closes:
+            if event.call in self.open_calls:
+                self.open_calls.remove(event.call)
+            else:
+                report.odd_ends.append(seq)
+
+    # --- tiles
+
+    def _compare_full(self, level: int, index: int, hashes: list[bytes]) -> None:
+        if self.log.settled >= (index + 1) * WIDTH ** (level + 1):
+            self._compare(level, index, hashes)
+
+    def _compare(self, level: int, index: int, hashes: list[bytes]) -> None:
+        """Notes a tile that is missing or differs from the hashes of the events."""
+        try:
+            told = self.log.tile(level, index, len(hashes))
+        except Fault:
+            told = []
+        if told[: len(hashes)] == hashes or len(self.bad_tiles) >= MAX_FAULTS:
+            return
+        seq = None
+        if level == 0:
+            seq = next((index * WIDTH + at for at, (here, there) in enumerate(zip(hashes, told)) if here != there), None)
+        self.bad_tiles.append((f"log/{tile_name(level, index, len(hashes))}", seq))
+
+    # --- the checkpoint
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """The log's own newest checkpoint, if it is one; `None` where there is none or it says nothing."""
+        try:
+            data = self.store.read("log/checkpoint")
+            if data is None:
+                return None
+            checkpoint, _ = Checkpoint.open(Note.parse(data), self.key.name, [self.key])
+            return checkpoint
+        except Malformed as error:
+            detail = str(error)
+        except BadSignature:
+            detail = "the signature in the log's name is not the log's"
+        except Unsigned:
+            detail = "the log's key did not sign it"
+        except Fault as fault:
+            detail = fault.detail
+        self.report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
+        return None
+
+    def _judge(self, checkpoint: Checkpoint | None, root: bytes | None) -> None:
+        """Holds the events against the checkpoint; `root` is theirs at its size."""
+        report = self.report
+        if checkpoint is None:
+            if not report.fault_count and report.events:
+                report.lacks("signature", "a signed checkpoint (log/checkpoint)")
+                report.say("content", UNVERIFIABLE, "no checkpoint signs the events")
+            return
+        report.say("signature", VALID, "the log's key signed the checkpoint, under the key that lies beside the log: compare "
+                   "log/vkey with your own copy")
+        signed = checkpoint.size
+        if root is None:
+            detail = f"the checkpoint signs {signed} events, the log has {report.events}"
+            report.fault("sequence", "removed", report.events, detail)
+        elif root != checkpoint.root:
+            seq = min((seq for _, seq in self.bad_tiles if seq is not None), default=None)
+            detail = (f"event {seq} is not the one that was signed" if seq is not None else
+                      f"the first {signed} events are not those that the checkpoint signs; which was changed cannot be "
+                      "told, because the hash tiles agree with the events")
+            report.fault("content", "altered", seq, detail)
+        else:
+            report.signed_events, report.root = signed, base64.b64encode(root).decode()
+            report.say("content", VALID, f"{signed} events are those of the root that the checkpoint signs")
+            for path, seq in self.bad_tiles:
+                report.fault("content", "tile", seq, f"{path} does not hold the hashes of its events")
+
+    def _not_proven(self) -> list[str]:
+        sentences = [
+            "That what the upstreams and agents sent is true: the record shows what passed, not whether it was right.",
+            "That everything passed the recorder: traffic that went around it is not in this log.",
+            "That this is the only log: without a witness, a time stamp or a copy elsewhere, someone who holds the signing "
+            "key could have written another one, or cut this one back to an earlier checkpoint.",
+            "When it happened, beyond the recorder's own clock: no time-stamp authority has vouched for it.",
+        ]
+        if self.report.unsigned_tail:
+            sentences.append(f"The last {self.report.unsigned_tail} events: they are durable but no checkpoint signs them yet.")
+        if self.tail.torn_bytes:
+            sentences.append(f"The last {self.tail.torn_bytes} bytes of the write-ahead log, which are no whole record: a "
+                             "write in progress, or one that was cut off before it was acknowledged.")
+        return sentences

@@ -1,0 +1,125 @@
+"""The two verifiers agree: the exit code, the first bad record and the verdict on every claim, whatever was done to a store.
+
+`TACHO_MUTATIONS` says how many blind changes a store gets (default 250); `all` flips every bit of every file.
+"""
+
+import os
+import pathlib
+import shutil
+
+import pytest
+
+import forging
+from conftest import copy, first_verifier
+from tachoverify.verify import Options, verify
+
+ASKED = os.environ.get("TACHO_MUTATIONS", "250")
+STORES = ["demo", "stopped", "killed"]
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "crates/evidence/tests/golden"
+
+
+@pytest.fixture(scope="module", params=STORES)
+def original(request):
+    name = request.param
+    return request.getfixturevalue("demo") if name == "demo" else request.getfixturevalue("traffic")[name]
+
+
+@pytest.fixture
+def store(original, tmp_path):
+    return copy(original, tmp_path / "record")
+
+
+def findings(exit_code: int, report: dict) -> dict:
+    """What the two must agree on. Where the first verifier only fails there is no more than the exit code."""
+    if not report:
+        return {"exit_code": exit_code}
+    first = report["faults"][0]["seq"] if report["faults"] else "none"
+    claims = {claim["claim"]: claim["verdict"] for claim in report["claims"]}
+    counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
+                                              "gaps", "open_calls", "odd_ends", "ended")}
+    return {"exit_code": exit_code, "first": first, "claims": claims, "counts": counts}
+
+
+def compare(store: pathlib.Path, what: str) -> int:
+    exit_code, report = first_verifier(store)
+    second = verify(store, Options()).as_json()
+    theirs, ours = findings(exit_code, report), findings(second["exit_code"], second)
+    ours = {name: ours[name] for name in theirs}
+    assert ours == theirs, (what, report.get("faults", [])[:3], second["faults"][:3], second["missing"])
+    return exit_code
+
+
+def test_an_untouched_store_verifies(store, original):
+    assert compare(store, "untouched") in (0, 11)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.iterdir()))
+def test_stores_of_every_version(name, tmp_path):
+    assert compare(copy(GOLDEN / name, tmp_path / "record"), name) in (0, 11, 12)
+
+
+def test_blind_changes(store, figure):
+    found: dict[int, int] = {}
+    if ASKED == "all":
+        changes = (change for path in forging.files(store) for change in forging.flips(path))
+    else:
+        changes = forging.blind(store, int(ASKED), seed=1)
+    for what, path, new in changes:
+        old = path.read_bytes()
+        path.unlink() if new is None else path.write_bytes(new)
+        try:
+            exit_code = compare(store, what)
+        finally:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(old)
+        found[exit_code] = found.get(exit_code, 0) + 1
+    figure(f"second verifier: {sum(found.values())} blind changes judged alike, by exit code {dict(sorted(found.items()))}")
+
+
+@pytest.mark.parametrize("depth", forging.DEPTHS)
+@pytest.mark.parametrize("change", forging.CHANGES)
+def test_forged_events(traffic, tmp_path, change, depth):
+    original = traffic["stopped"]
+    events = forging.read_events(original)
+    for at in (1, 100, len(events) - 2):
+        store = copy(original, tmp_path / str(at))
+        forging.rewrite(store, forging.CHANGES[change](events, at), *forging.DEPTHS[depth])
+        exit_code = compare(store, f"{change} at {at}, {depth}")
+        # A whole log rewritten under its own key and numbered anew is what only an anchor outside shows.
+        undetectable = depth in list(forging.DEPTHS)[2:] and change in ("an event is edited", "the tail is cut off")
+        assert undetectable or exit_code == 10, (change, at, depth)
+        shutil.rmtree(store)
+
+
+def test_everything_signed_anew_with_another_key(store):
+    events = forging.read_events(store)
+    forging.sign(store, len(events), forging.write_tiles(store, events), seed=bytes(32))
+    assert compare(store, "signed by another key") == 10
+
+
+def test_an_earlier_checkpoint_is_put_back(traffic, tmp_path):
+    """The log only grew since then, so nothing speaks against it: what it does not sign is said to be unsigned."""
+    store = copy(traffic["stopped"], tmp_path / "record")
+    events = forging.read_events(store)
+    forging.sign(store, 100, forging.write_tiles(tmp_path, events[:100]))
+    assert compare(store, "an earlier checkpoint") in (0, 11)
+    assert verify(store, Options()).unsigned_tail == len(events) - 100
+
+
+def test_two_stores_spliced(demo, traffic, tmp_path):
+    for part in ("log/checkpoint", "log/vkey", "log/tile", "vault", "state", "vault/salts/00000000.seed"):
+        store = copy(traffic["stopped"], tmp_path / part.replace("/", "-"))
+        ours, theirs = store / part, demo / part
+        shutil.rmtree(ours) if ours.is_dir() else ours.unlink()
+        shutil.copytree(theirs, ours) if theirs.is_dir() else shutil.copy(theirs, ours)
+        assert compare(store, f"{part} of another store") in (10, 12)
+
+
+@pytest.mark.parametrize("changes", [
+    {"size": 0}, {"size": 1}, {"size": 1 << 40}, {"volume_len": 0}, {"volume_len": 16}, {"volume_len": 1 << 40}, {"volume": 2},
+    {"segment": 1, "offset": 32}, {"phase": "running"}, {"phase": "recovering"}, {"phase": "gone"}, {"version": 99},
+    {"size": -1}, {"size": "1"}, {"next_chunk": None}, {"open_calls": []},
+], ids=str)
+def test_a_position_that_is_not_true(store, changes):
+    forging.edit_state(store, **changes)
+    compare(store, str(changes))
