@@ -49,6 +49,14 @@ pub enum Error {
         /// In which way.
         detail: String,
     },
+    /// What lies on disk is whole, and is not what was committed to.
+    #[error("{what} is altered: {detail}")]
+    Altered {
+        /// Which record.
+        what: String,
+        /// In which way.
+        detail: String,
+    },
     /// Something that should be there is not.
     #[error("{0} is missing")]
     Missing(String),
@@ -76,6 +84,13 @@ impl Error {
 
     pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Damaged {
+            what: what.into(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn altered(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Altered {
             what: what.into(),
             detail: detail.into(),
         }

@@ -267,13 +267,13 @@ impl Store {
                 }
             }
             if next < end {
-                return Err(Error::damaged(
+                return Err(Error::altered(
                     format!("event {next}"),
                     "its entry bundle is cut short",
                 ));
             }
             if held != u64::from(width) {
-                return Err(Error::damaged(
+                return Err(Error::altered(
                     format!("event {next}"),
                     format!("its entry bundle holds {held} entries where its name says {width}"),
                 ));
@@ -427,13 +427,13 @@ impl Store {
             })?;
         }
         if len != body.len || record.len != body.len {
-            return Err(Error::damaged(
+            return Err(Error::altered(
                 what(),
                 format!("{len} bytes where the event says {}", body.len),
             ));
         }
         if commitment.finish() != body.commitment {
-            return Err(Error::damaged(
+            return Err(Error::altered(
                 what(),
                 "its bytes do not match the event's commitment",
             ));

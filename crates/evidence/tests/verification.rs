@@ -298,7 +298,7 @@ fn a_changed_body_names_its_event() {
     assert_eq!(report.exit_code(), 10);
     assert_eq!(
         (report.faults[0].what.as_str(), report.faults[0].seq),
-        ("body", Some(1))
+        ("altered", Some(1))
     );
     assert_eq!(report.fault_count, CALLS);
 }

@@ -4,23 +4,40 @@
 //! Reads and never writes; never asks the network. What it trusts comes from [`Options`], never from the
 //! directory that it judges.
 
+mod anchors;
+mod brackets;
 pub mod claims;
+mod heads;
+mod keys;
 mod limits;
 pub mod report;
 mod sequence;
 mod signature;
+mod tail;
 mod tiles;
 
+pub use anchors::{Anchor, Kind};
+pub use brackets::{Bound, Bracket};
 pub use claims::{Claim, Subject, Verdict};
 pub use report::{Fault, Report};
+pub use tail::{Cadence, Tail};
 
 use crate::error::Error;
-use crate::glance::Glance;
+use crate::glance::{Glance, Part};
+use crate::published;
 use crate::store::Store;
+use crate::tiles::CHECKPOINT;
+use anchors::{Judge, Outside, Told};
+use event::Line;
+use heads::Head;
+use keys::LogKeys;
 use sequence::Sequence;
+use std::collections::BTreeMap;
 use std::path::Path;
+use storage::{Disk, LocalDisk};
 use tiles::Tree;
-use tlog::Hash;
+use tlog::note::Note;
+use tlog::{Checkpoint, Hash};
 
 /// What the auditor brings: whom to trust, what to hold the record against.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +73,9 @@ pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
+    let disk = LocalDisk::at(dir);
+    // Before the store is opened: of a live one, no head that is looked at may be newer than its events.
+    let signed = Signed::read(&disk)?;
     let store = match Store::open(dir) {
         Ok(store) => store,
         Err(error @ Error::Damaged { .. }) => {
@@ -66,54 +86,89 @@ pub fn run(
         }
         Err(error) => return Err(error),
     };
-    Ok(Verifier::new(&store, options).run(progress))
+    Ok(Verifier::new(&store, options, signed).run(progress))
+}
+
+/// What the log has signed, as it lies on disk.
+#[derive(Debug)]
+struct Signed {
+    /// `log/checkpoint`; `None` where there is none.
+    checkpoint: Option<Vec<u8>>,
+    /// Sizes of the published heads.
+    published: Vec<u64>,
+}
+
+impl Signed {
+    fn read(disk: &dyn Disk) -> Result<Self, Error> {
+        let checkpoint = match disk.read(CHECKPOINT) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            other => Some(other.map_err(|error| Error::io(CHECKPOINT, &error))?),
+        };
+        Ok(Self {
+            checkpoint,
+            published: published::sizes(disk)?,
+        })
+    }
+
+    /// The size that the checkpoint claims to sign; believed only once its signature is.
+    fn claimed(&self) -> Option<u64> {
+        let note = Note::parse(self.checkpoint.as_deref()?).ok()?;
+        note.text().parse().ok().map(|head: Checkpoint| head.size())
+    }
 }
 
 struct Verifier<'a> {
     store: &'a Store,
     options: &'a Options,
+    signed: Signed,
+    heads: Vec<Head>,
     report: Report,
     tree: Tree<'a>,
     sequence: Sequence,
+    told: Vec<Told>,
+    /// Sizes at which a root is needed, ascending.
+    wanted: Vec<u64>,
+    roots: BTreeMap<u64, Hash>,
 }
 
 impl<'a> Verifier<'a> {
-    fn new(store: &'a Store, options: &'a Options) -> Self {
-        let report = Report {
+    fn new(store: &'a Store, options: &'a Options, signed: Signed) -> Self {
+        let mut report = Report {
             origin: store.origin().to_owned(),
             verifier_key: store.verifier_key(),
             ..Report::default()
         };
+        let heads = heads::read(&options.heads, &mut report);
+        let mut wanted = signed.published.clone();
+        wanted.extend(signed.claimed());
+        wanted.extend(heads.iter().map(Head::size));
+        // From the back, so that the next one is popped.
+        wanted.sort_unstable_by(|a, b| b.cmp(a));
+        wanted.dedup();
         Self {
             store,
             options,
+            signed,
+            heads,
             report,
             tree: Tree::new(store),
             sequence: Sequence::default(),
+            told: Vec::new(),
+            wanted,
+            roots: BTreeMap::new(),
         }
     }
 
     fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Report {
         let store = self.store;
-        signature::pin(store.key(), self.options.policy.as_ref(), &mut self.report);
-        let checkpoint = match store.checkpoint() {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => {
-                let detail = error.to_string();
-                self.report
-                    .fault(Subject::Signature, "signature", None, detail);
-                None
-            }
-        };
-        let signed = checkpoint.as_ref().map_or(0, tlog::Checkpoint::size);
-        let mut root = (signed == 0).then(|| self.tree.root());
+        let policy = self.options.policy.as_ref();
+        signature::pin(store.key(), policy, &mut self.report);
+        self.note_root();
         let scanned = store.scan(&mut |seq, line| {
             self.tree.push(line);
             self.event(seq, line);
             self.report.events += 1;
-            if self.tree.size() == signed {
-                root = Some(self.tree.root());
-            }
+            self.note_root();
             if self.report.events.is_multiple_of(1024) {
                 progress(self.progress());
             }
@@ -122,12 +177,15 @@ impl<'a> Verifier<'a> {
             self.unreadable(&error);
         }
         progress(self.progress());
-        self.signed(checkpoint.as_ref(), root);
+        let keys = LogKeys::new(store.key().clone());
+        self.own_checkpoint(&keys);
         for error in store.check_rest_of_vault() {
             let detail = error.to_string();
-            self.report.fault(Subject::Bodies, "corrupt", None, detail);
+            self.report
+                .fault(Subject::Bodies, word(&error), None, detail);
         }
-        self.finish()
+        let outside = self.outside(&keys);
+        self.finish(&outside)
     }
 
     fn progress(&self) -> Progress {
@@ -138,15 +196,21 @@ impl<'a> Verifier<'a> {
         }
     }
 
+    /// Keeps the root where somebody signed one.
+    fn note_root(&mut self) {
+        let size = self.tree.size();
+        if self.wanted.last() == Some(&size) {
+            self.wanted.pop();
+            self.roots.insert(size, self.tree.root());
+        }
+    }
+
     /// The log could not be read to its end.
     fn unreadable(&mut self, error: &Error) {
         let events = self.report.events;
-        let (what, detail) = match error {
-            Error::Missing(what) => ("removed", format!("{what} is missing")),
-            other => ("corrupt", other.to_string()),
-        };
+        let detail = error.to_string();
         self.report
-            .fault(Subject::Content, what, Some(events), detail);
+            .fault(Subject::Content, word(error), Some(events), detail);
         for subject in [Subject::Order, Subject::Sequence, Subject::Bodies] {
             let why = format!("only the first {events} events could be read");
             self.report.doubt(subject, why);
@@ -164,6 +228,12 @@ impl<'a> Verifier<'a> {
             }
         };
         self.sequence.event(seq, &glance, &mut self.report);
+        if glance.part == Part::OfTheLog
+            && let Err(why) = self.of_the_log(line)
+        {
+            self.report
+                .fault(Subject::Content, "format", Some(seq), why);
+        }
         for body in &glance.bodies {
             match self.store.check_body(body, &mut |_| ()) {
                 Ok(()) => {
@@ -173,42 +243,58 @@ impl<'a> Verifier<'a> {
                 Err(error) => {
                     let detail = error.to_string();
                     self.report
-                        .fault(Subject::Bodies, "body", Some(seq), detail);
+                        .fault(Subject::Bodies, word(&error), Some(seq), detail);
                 }
             }
         }
     }
 
-    /// Holds the events against the log's own checkpoint; `root` is theirs at its size.
-    fn signed(&mut self, checkpoint: Option<&tlog::Checkpoint>, root: Option<Hash>) {
-        let signed = checkpoint.map_or(0, tlog::Checkpoint::size);
+    /// Keeps what an event tells of the log itself.
+    fn of_the_log(&mut self, line: &[u8]) -> Result<(), String> {
+        let line = Line::parse(line).map_err(|error| error.to_string())?;
+        self.told.extend(Told::of(&line)?);
+        Ok(())
+    }
+
+    /// Holds the events against the log's own checkpoint.
+    fn own_checkpoint(&mut self, keys: &LogKeys) {
         let report = &mut self.report;
-        match (checkpoint, root) {
-            (Some(checkpoint), Some(root)) if root == checkpoint.root() => {
+        let Some(bytes) = &self.signed.checkpoint else {
+            if report.fault_count == 0 && report.events > 0 {
+                report.lacks(Subject::Signature, "a signed checkpoint (log/checkpoint)");
+                report.doubt(Subject::Content, "no checkpoint signs the events");
+            }
+            return;
+        };
+        let checkpoint = match keys.open(bytes) {
+            Ok((checkpoint, _)) => checkpoint,
+            Err(error) => {
+                let detail = format!("{CHECKPOINT}: {error}");
+                report.fault(Subject::Signature, "signature", None, detail);
+                report.doubt(Subject::Content, "no valid checkpoint signs the events");
+                return;
+            }
+        };
+        report.rests(Subject::Signature, "the log's key signed the checkpoint");
+        let signed = checkpoint.size();
+        match self.roots.get(&signed) {
+            Some(root) if *root == checkpoint.root() => {
                 report.signed_events = signed;
                 report.root = Some(root.to_string());
-                let detail =
-                    format!("{signed} events are those of the root that the checkpoint signs");
+                let detail = format!("{signed} events are those that the checkpoint signs");
                 report.rests(Subject::Content, detail);
-                let detail = "the log's key signed the checkpoint".to_owned();
-                report.rests(Subject::Signature, detail);
                 // The events are what was signed, so it is the tiles that are wrong.
                 for (id, seq) in self.tree.bad() {
                     let detail = format!("log/{id} does not hold the hashes of its events");
                     report.fault(Subject::Content, "tile", *seq, detail);
                 }
             }
-            (Some(_), Some(_)) => self.name_first_altered(signed),
-            (Some(_), None) => {
+            Some(_) => self.name_first_altered(signed),
+            None => {
                 let events = report.events;
                 let detail = format!("the checkpoint signs {signed} events, the log has {events}");
                 report.fault(Subject::Sequence, "removed", Some(events), detail);
             }
-            (None, _) if report.fault_count == 0 && report.events > 0 => {
-                report.lacks(Subject::Signature, "a signed checkpoint (log/checkpoint)");
-                report.doubt(Subject::Content, "no checkpoint signs the events");
-            }
-            (None, _) => {}
         }
     }
 
@@ -226,7 +312,25 @@ impl<'a> Verifier<'a> {
         self.report.fault(Subject::Content, "altered", seq, detail);
     }
 
-    fn finish(self) -> Report {
+    /// What outsiders say of the log.
+    fn outside(&mut self, keys: &LogKeys) -> Vec<Outside> {
+        let (roots, events) = (&self.roots, self.report.events);
+        heads::judge(&self.heads, keys, roots, events, &mut self.report);
+        let judge = Judge {
+            disk: self.store.disk(),
+            options: self.options,
+            keys,
+            roots,
+            events,
+            report: &mut self.report,
+            outside: Vec::new(),
+        };
+        let outside = judge.all(&self.signed.published, std::mem::take(&mut self.told));
+        anchors::conclude(&outside, self.options, &mut self.report);
+        outside
+    }
+
+    fn finish(self, outside: &[Outside]) -> Report {
         let Self {
             store,
             mut report,
@@ -243,8 +347,17 @@ impl<'a> Verifier<'a> {
         report.rests(Subject::Sequence, detail);
         let detail = format!("{} bodies match what their events commit to", report.bodies);
         report.rests(Subject::Bodies, detail);
-        report.not_proven = limits::not_proven(&report, store);
+        report.not_proven = limits::not_proven(&report, outside, store.torn_bytes());
         report.conclude();
         report
+    }
+}
+
+/// What an error says of the bytes: broken, or whole and other than they should be.
+const fn word(error: &Error) -> &'static str {
+    match error {
+        Error::Missing(_) => "removed",
+        Error::Altered { .. } => "altered",
+        _ => "corrupt",
     }
 }

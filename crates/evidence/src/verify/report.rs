@@ -1,6 +1,9 @@
 //! What a verification found, and the exit code that it comes to.
 
+use super::anchors::Anchor;
+use super::brackets::Bracket;
 use super::claims::{Claim, Subject, Verdict};
+use super::tail::{Cadence, Tail};
 use serde::Serialize;
 
 /// Faults listed before the rest is only counted.
@@ -42,6 +45,14 @@ pub struct Report {
     pub fault_count: u64,
     /// What is missing, so that something could not be verified.
     pub missing: Vec<String>,
+    /// Anchors, smallest head first; the newest ten thousand.
+    pub anchors: Vec<Anchor>,
+    /// Between which times events were recorded, by outsiders' clocks; ranges that follow each other.
+    pub brackets: Vec<Bracket>,
+    /// The events that no outsider vouches for.
+    pub unanchored_tail: Tail,
+    /// How often outsiders vouched.
+    pub cadence: Vec<Cadence>,
     /// What this verification does not prove.
     pub not_proven: Vec<String>,
     /// What keeps a claim from being verified, and what a valid claim rests on, while verification runs.

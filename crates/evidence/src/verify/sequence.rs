@@ -38,7 +38,7 @@ impl Sequence {
             }
             Part::Closes(Some(call)) if self.open.remove(&call) => {}
             Part::Closes(_) => report.odd_ends.push(seq),
-            Part::Other => {}
+            Part::OfTheLog | Part::Other => {}
         }
     }
 

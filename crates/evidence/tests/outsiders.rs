@@ -1,0 +1,341 @@
+//! What outsiders vouch for is verified under the auditor's trust, and anything wrong with it is named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod anchored;
+
+use anchored::{Anchored, HEADS, stamp};
+use evidence::verify::{Kind, Options, Report, Subject, Verdict};
+use testkit::authority::{Authority, EC, Issue, MAY_ISSUE, RSA};
+use timestamp::{Certificate, Response, Trust};
+
+fn verdicts(report: &Report) -> String {
+    let word = |verdict| match verdict {
+        Verdict::Valid => 'v',
+        Verdict::Invalid => 'i',
+        Verdict::Unverifiable => '?',
+    };
+    report.claims.iter().map(|c| word(c.verdict)).collect()
+}
+
+/// Content, order, sequence, signature, epoch, time, witnesses, bodies; and the exit code.
+fn outcome(report: &Report) -> (String, u8) {
+    (verdicts(report), report.exit_code())
+}
+
+fn is(report: &Report, claims: &str, exit: u8) {
+    assert_eq!(
+        outcome(report),
+        (claims.to_owned(), exit),
+        "faults {:#?}\nmissing {:#?}",
+        report.faults,
+        report.missing
+    );
+}
+
+#[test]
+fn under_the_auditors_trust_times_and_witnesses_are_valid() {
+    let store = Anchored::new();
+    let report = store.verify(&store.options());
+    is(&report, "vvvv?vvv", 0);
+    assert_eq!(report.anchors.len(), HEADS * 4);
+    let last = *store.sizes.last().unwrap();
+    assert_eq!(
+        (report.unanchored_tail.from, report.unanchored_tail.events),
+        (last, report.events - last)
+    );
+    assert!(report.unanchored_tail.verified);
+    let kinds: Vec<(Kind, u64)> = report.cadence.iter().map(|c| (c.kind, c.heads)).collect();
+    assert_eq!(kinds, [(Kind::Timestamp, 3), (Kind::Witness, 3)]);
+    // Every event up to the last head has an end, every event behind the first anchor's has a beginning.
+    assert_eq!(report.brackets.first().unwrap().from, 0);
+    assert_eq!(report.brackets.last().unwrap().to, report.events);
+    for range in &report.brackets {
+        assert_eq!(range.not_after.is_some(), range.from < last, "{range:?}");
+        assert_eq!(
+            range.not_before.is_some(),
+            range.from > store.sizes[0],
+            "{range:?}"
+        );
+    }
+}
+
+#[test]
+fn without_trust_anchors_are_unverifiable_and_say_why() {
+    let store = Anchored::new();
+    let report = store.verify(&Options::default());
+    is(&report, "vvvv???v", 0);
+    assert!(!report.unanchored_tail.verified);
+    assert!(
+        report
+            .anchors
+            .iter()
+            .all(|a| a.verdict == Verdict::Unverifiable)
+    );
+    let time = report.claims.iter().find(|c| c.claim == Subject::Time);
+    assert!(time.unwrap().detail.contains("--roots"), "{time:?}");
+}
+
+#[test]
+fn what_the_auditor_asks_for_and_nobody_vouches_for_is_not_green() {
+    let store = Anchored::new();
+    let other = Authority::with_root().unwrap();
+    other
+        .issue(&Issue {
+            issuer: "stranger",
+            extensions: MAY_ISSUE,
+            ..Issue::authority("stranger")
+        })
+        .unwrap();
+    // A root of the same name with another key is worse than a stranger: somebody forged one of the two.
+    for (root, claims, exit) in [("stranger", "vvvv??vv", 12), ("root", "vvvv?ivv", 10)] {
+        let pinned = Certificate::from_pem(&other.pem(root).unwrap()).unwrap();
+        let options = Options {
+            roots: Some(Trust::new(pinned).unwrap()),
+            ..store.options()
+        };
+        is(&store.verify(&options), claims, exit);
+    }
+    // A witness that never saw the log is part of the quorum.
+    let log = evidence::Store::open(store.path()).unwrap().verifier_key();
+    let third = tlog::cosignature::Cosigner::ed25519("witness.example/three", &[3; 32]).unwrap();
+    let text = store.policy_text(&log).replace(
+        "group both 2 one two",
+        &format!(
+            "witness three {}\ngroup both 3 one two three",
+            third.verifying_key()
+        ),
+    );
+    let options = Options {
+        policy: Some(tlog::policy::Policy::parse(text.as_bytes()).unwrap()),
+        ..store.options()
+    };
+    is(&store.verify(&options), "vvvv?v?v", 12);
+}
+
+#[test]
+fn judged_as_of_a_time_nothing_from_its_future_counts() {
+    let store = Anchored::new();
+    let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+    let options = Options {
+        at: Some(long_ago),
+        ..store.options()
+    };
+    let report = store.verify(&options);
+    is(&report, "vvvv???v", 12);
+    assert_eq!(report.unanchored_tail.events, report.events);
+    let later = "2048-01-01T00:00:00Z".parse().unwrap();
+    let options = Options {
+        at: Some(later),
+        ..store.options()
+    };
+    is(&store.verify(&options), "vvvv?vvv", 0);
+}
+
+#[test]
+fn any_damage_to_an_anchor_is_named() {
+    type Harm = fn(&Anchored, u64);
+    // The harm, the verdicts with the auditor's trust, the exit code with it and without.
+    let cases: [(&str, Harm, &str, u8, u8); 12] = [
+        (
+            "a token is gone",
+            |s, size| {
+                std::fs::remove_file(s.head(size).join(format!("{EC}.tsr"))).unwrap();
+            },
+            "vvvv??vv",
+            12,
+            12,
+        ),
+        (
+            "the cosigned head is gone",
+            |s, size| {
+                std::fs::remove_file(s.head(size).join("cosigned")).unwrap();
+            },
+            "vvvv?v?v",
+            12,
+            12,
+        ),
+        (
+            "the published head is gone",
+            |s, size| {
+                std::fs::remove_file(s.head(size).join("checkpoint")).unwrap();
+            },
+            "vvvv??vv",
+            12,
+            12,
+        ),
+        (
+            "everything of the head is gone",
+            |s, size| {
+                std::fs::remove_dir_all(s.head(size)).unwrap();
+            },
+            "vvvv??vv",
+            12,
+            12,
+        ),
+        (
+            "all anchors are gone",
+            |s, _| {
+                std::fs::remove_dir_all(s.path().join("anchors")).unwrap();
+            },
+            "vvvv???v",
+            12,
+            12,
+        ),
+        (
+            "a cosignature is stripped",
+            |s, size| {
+                let path = s.head(size).join("cosigned");
+                let text = std::fs::read_to_string(&path).unwrap();
+                let kept = text.trim_end().rsplit_once('\n').unwrap().0;
+                std::fs::write(&path, format!("{kept}\n")).unwrap();
+            },
+            "vvvv?v?v",
+            12,
+            12,
+        ),
+        (
+            "a cosignature is broken",
+            |s, size| {
+                let path = s.head(size).join("cosigned");
+                let text = std::fs::read_to_string(&path).unwrap();
+                let at = text.find("witness.example/one ").unwrap() + 60;
+                let mut bytes = text.into_bytes();
+                bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+                std::fs::write(&path, bytes).unwrap();
+            },
+            "vvvv?viv",
+            10,
+            12,
+        ),
+        (
+            "the head's signature is broken",
+            |s, size| {
+                let path = s.head(size).join("checkpoint");
+                let mut bytes = std::fs::read(&path).unwrap();
+                let at = bytes.iter().position(|b| *b == 0xe2).unwrap() + 60;
+                bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+                std::fs::write(&path, bytes).unwrap();
+            },
+            "vvvi?vvv",
+            10,
+            10,
+        ),
+        (
+            "a token of another head",
+            |s, size| {
+                let other = std::fs::read(s.head(s.sizes[0]).join(format!("{RSA}.tsr"))).unwrap();
+                std::fs::write(s.head(size).join(format!("{EC}.tsr")), other).unwrap();
+            },
+            "vvvv?ivv",
+            10,
+            10,
+        ),
+        (
+            "a newer token in place of the one that was told",
+            |s, size| {
+                let checkpoint = std::fs::read(s.head(size).join("checkpoint")).unwrap();
+                let fresh = stamp(&s.authority, EC, &checkpoint);
+                std::fs::write(s.head(size).join(format!("{EC}.tsr")), fresh).unwrap();
+            },
+            "vvvv?ivv",
+            10,
+            10,
+        ),
+        (
+            "a token with injected certificates",
+            |s, size| {
+                let path = s.head(size).join(format!("{EC}.tsr"));
+                let token = Response::from_der(&std::fs::read(&path).unwrap())
+                    .unwrap()
+                    .into_token()
+                    .unwrap();
+                let mut all = token.certificates().to_vec();
+                all.extend(Certificate::from_pem(&s.authority.pem(RSA).unwrap()).unwrap());
+                let injected = token.with_certificates(&all).unwrap();
+                // PKIStatusInfo "granted", then the token.
+                let body = [&[0x30, 3, 2, 1, 0], injected.as_der()].concat();
+                let len = u16::try_from(body.len()).unwrap().to_be_bytes();
+                std::fs::write(
+                    &path,
+                    [&[0x30, 0x82, len[0], len[1]], body.as_slice()].concat(),
+                )
+                .unwrap();
+            },
+            "vvvv?ivv",
+            10,
+            10,
+        ),
+        (
+            "a head that is larger than the log",
+            |s, size| {
+                let at = s.path().join("anchors/00000000000000009999");
+                std::fs::create_dir(&at).unwrap();
+                std::fs::copy(s.head(size).join("checkpoint"), at.join("checkpoint")).unwrap();
+            },
+            "vviv?vvv",
+            10,
+            10,
+        ),
+    ];
+    for (name, harm, claims, with, without) in cases {
+        let store = Anchored::new();
+        harm(&store, store.sizes[1]);
+        let report = store.verify(&store.options());
+        assert_eq!(
+            outcome(&report),
+            (claims.to_owned(), with),
+            "{name}: faults {:#?}, missing {:#?}",
+            report.faults,
+            report.missing
+        );
+        let report = store.verify(&Options::default());
+        assert_eq!(report.exit_code(), without, "{name}: {:#?}", report.faults);
+    }
+}
+
+#[test]
+fn the_log_must_extend_the_head_that_the_auditor_holds() {
+    let store = Anchored::new();
+    let head = |size: u64, file: &str| std::fs::read(store.head(size).join(file)).unwrap();
+    let with = |head: Vec<u8>| {
+        store.verify(&Options {
+            heads: vec![head],
+            ..Options::default()
+        })
+    };
+    for file in ["checkpoint", "cosigned"] {
+        is(&with(head(store.sizes[0], file)), "vvvv??vv", 0);
+    }
+    let note = tlog::note::Note::parse(&head(store.sizes[1], "checkpoint")).unwrap();
+    let path = evidence::Proofs::of(store.path())
+        .inclusion(3, store.sizes[1])
+        .unwrap();
+    let receipt = tlog::receipt::Receipt::new(3, path, note).unwrap();
+    is(&with(receipt.to_string().into_bytes()), "vvvv??vv", 0);
+    is(&with(b"no head at all".to_vec()), "vvvv???v", 12);
+    // Heads of other histories: of another log, of another key under the same name, and of this log's own key.
+    let origin = evidence::Store::open(store.path())
+        .unwrap()
+        .origin()
+        .to_owned();
+    let other = |origin: &str, seed: [u8; 32]| {
+        let key = tlog::note::SigningKey::from_seed(origin, &seed).unwrap();
+        let head = tlog::Checkpoint::new(origin, 7, tlog::Hash::new([3; 32])).unwrap();
+        head.sign(&key).unwrap().to_string().into_bytes()
+    };
+    is(&with(other("example.org/other", [4; 32])), "vvvi???v", 10);
+    is(&with(other(&origin, [4; 32])), "vvvi???v", 10);
+    let line = std::fs::read_to_string(store.path().join("keys/log.key")).unwrap();
+    let seed = hex::decode(line.split(' ').nth(1).unwrap()).unwrap();
+    is(
+        &with(other(&origin, seed.try_into().unwrap())),
+        "ivvv???v",
+        10,
+    );
+}
