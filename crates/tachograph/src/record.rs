@@ -55,7 +55,7 @@ pub(crate) fn unreadable(data: &Path, error: &Error) -> Failure {
             "a recorder already writes there; see `tacho status --data {here}`, or name another directory with `--data`"
         )),
         Error::Newer { .. } => failure.hint("use a `tacho` at least as new as the one that wrote the record"),
-        Error::Damaged { .. } => {
+        Error::Damaged { .. } | Error::Altered { .. } => {
             failure.hint(format!("find out how much is damaged: `tacho verify --data {here}`"))
         }
         Error::NotARecord { .. } => failure.hint(

@@ -69,7 +69,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
 /// An error here is a verdict too: what is damaged was altered, what is missing cannot be verified.
 fn cannot(context: &Context, error: &Error) -> Failure {
     match error {
-        Error::Damaged { .. } => Failure::with_exit(
+        Error::Damaged { .. } | Error::Altered { .. } => Failure::with_exit(
             Exit::Altered,
             format!("the record in {} does not verify", context.data.display()),
         )
