@@ -183,7 +183,8 @@ class Play:
         address = urllib.parse.urlsplit(self.console)
         connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
         try:
-            connection.request("GET", "/status")
+            token = json.loads((self.data / "address").read_text())["token"]
+            connection.request("GET", "/status", headers={"authorization": f"Bearer {token}"})
             return json.loads(connection.getresponse().read())
         except (OSError, http.client.HTTPException, ValueError):
             return None

@@ -166,6 +166,24 @@ def knows(command: str) -> bool:
 # --- what passes the recorder: an event each
 
 
+def test_the_operators_listener_tells_it_nothing_and_records_that_it_asked(recorder):
+    requests = [("console", f"{method} {path} HTTP/1.1\r\nHost: HOST\r\n{more}Connection: close\r\n\r\n")
+                for method, path, more in (("GET", "/status", ""), ("GET", "/", ""), ("POST", "/stop", ""), ("GET", "/events", ""),
+                                           ("GET", "/status", "Authorization: Bearer \r\n"),
+                                           ("GET", "/status?token=", f"Authorization: Bearer {'0' * 64}\r\n"))]
+    for answer in recorder.hostile("send", requests=requests).ends():
+        assert answer.startswith("HTTP/1.1 401 "), answer
+        assert str(recorder.data) not in answer and "durable" not in answer and "pid" not in answer, answer
+
+    def told():
+        events = [e for e in recorder.events(kind="http.request") if e.get("facts", {}).get("listener") == "console"]
+        return sum(e["facts"]["count"] for e in events) >= len(requests) and events
+
+    assert len(until("each attempt is counted", told)) <= 3, "and all of them are few events"
+    done = recorder.run("status", "--json")
+    assert b'"running":true' in done.stdout.replace(b" ", b""), "who may read the record may ask"
+
+
 def test_no_request_reads_evidence_and_each_is_an_event(recorder):
     honest(recorder)
     data = str(recorder.data)

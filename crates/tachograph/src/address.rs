@@ -1,5 +1,6 @@
 //! `DIR/address`: where the recorder of a data directory can be reached while it runs.
 
+use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Longest address file that is read.
 const MAX_BYTES: u64 = 4096;
+
+/// Randomness in a token.
+const TOKEN_BYTES: usize = 32;
 
 /// Where a running recorder listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +21,22 @@ pub(crate) struct Address {
     pub(crate) console: String,
     /// Process id of the recorder.
     pub(crate) pid: u32,
+    /// What the operator's listener asks for: new at each start, and as closed to others as the record.
+    #[serde(default)]
+    pub(crate) token: String,
 }
 
 impl Address {
+    /// A token that nobody guesses.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub(crate) fn new_token() -> io::Result<String> {
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no randomness"))?;
+        Ok(hex::encode(bytes))
+    }
+
     /// Reads the address of the recorder of `data`; `None` if none is running there.
     ///
     /// After a crash the file stays, so whoever reads it must expect that nobody answers.
@@ -73,6 +90,7 @@ mod tests {
             gateway: "http://127.0.0.1:1".to_owned(),
             console: "http://127.0.0.1:2".to_owned(),
             pid: 3,
+            token: Address::new_token().unwrap(),
         };
         assert_eq!(Address::read(dir.path()).unwrap(), None);
         address.publish(dir.path()).unwrap();

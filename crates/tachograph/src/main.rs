@@ -25,6 +25,7 @@ mod record;
 mod summary;
 mod table;
 mod timeline;
+mod trespass;
 mod when;
 mod wrap;
 

@@ -3,11 +3,19 @@
 //! Never forwards agent traffic and never shares a port with the gateway. A browser that was
 //! lured to a hostile name which resolves to this address (DNS rebinding) sends that name as
 //! `Host`: only addresses and `localhost` are answered.
+//!
+//! On a loopback address every user of the machine may connect, agents too. They learn whether calls are recorded
+//! (`/healthz`) and nothing else: the rest is for who can read the token in `DIR/address`. Who asks without it is recorded.
 
 use crate::build;
+use crate::trespass::Trespass;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use evidence::Recorder;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -71,6 +79,9 @@ pub(crate) struct Operator {
     pub(crate) gateway: String,
     pub(crate) data: String,
     pub(crate) governance: String,
+    /// What `DIR/address` holds, so that whoever may read the record may ask.
+    pub(crate) token: String,
+    pub(crate) trespass: Arc<Trespass>,
 }
 
 impl Operator {
@@ -111,10 +122,22 @@ impl Operator {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !request.headers().get(HOST).is_some_and(is_own_name) {
+            self.trespass.note(&self.recorder, request, "foreign_host");
             return text(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this recorder answers only to its address or to localhost\n",
             );
+        }
+        if request.uri().path() != "/healthz" && !self.is_told_to(request) {
+            self.trespass.note(&self.recorder, request, "no_token");
+            let mut refusal = text(
+                StatusCode::UNAUTHORIZED,
+                "this is for the operator, who asks with `tacho status` as the recorder's user\n",
+            );
+            refusal
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return refusal;
         }
         let report = || self.report();
         let answer = match request.uri().path() {
@@ -135,6 +158,13 @@ impl Operator {
             return refusal;
         }
         answer
+    }
+
+    /// Whether the request bears the token.
+    fn is_told_to<B>(&self, request: &Request<B>) -> bool {
+        let borne = request.headers().get(AUTHORIZATION);
+        let borne = borne.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        borne.is_some_and(|borne| verify_slices_are_equal(borne, self.token.as_bytes()).is_ok())
     }
 
     fn report(&self) -> Report {

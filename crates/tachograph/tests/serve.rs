@@ -202,21 +202,31 @@ fn it_notes_the_clock_and_the_environment_at_start() {
 fn the_operator_is_answered_and_a_stranger_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let serving = Serving::start(dir.path());
+    let address = std::fs::read_to_string(dir.path().join("address")).unwrap();
+    let address: Value = serde_json::from_str(&address).unwrap();
+    let token = address["token"].as_str().unwrap().to_owned();
+    assert_eq!(token.len(), 64);
     for (host, method, path, expected) in [
         ("127.0.0.1", "GET", "/healthz", "HTTP/1.1 200 "),
-        ("localhost", "GET", "/status", "HTTP/1.1 200 "),
-        ("localhost", "GET", "/", "HTTP/1.1 200 "),
-        ("evil.example", "GET", "/status", "HTTP/1.1 421 "),
-        ("localhost", "POST", "/status", "HTTP/1.1 405 "),
-        ("localhost", "GET", "/events", "HTTP/1.1 404 "),
+        ("evil.example", "GET", "/healthz", "HTTP/1.1 421 "),
+        ("localhost", "POST", "/healthz", "HTTP/1.1 405 "),
+        ("localhost", "GET", "/status", "HTTP/1.1 401 "),
+        ("localhost", "GET", "/", "HTTP/1.1 401 "),
+        ("localhost", "GET", "/events", "HTTP/1.1 401 "),
+        ("localhost T", "GET", "/status", "HTTP/1.1 200 "),
+        ("localhost T", "GET", "/", "HTTP/1.1 200 "),
+        ("evil.example T", "GET", "/status", "HTTP/1.1 421 "),
+        ("localhost T", "POST", "/status", "HTTP/1.1 405 "),
+        ("localhost T", "GET", "/events", "HTTP/1.1 404 "),
         (
-            "localhost",
+            "localhost T",
             "GET",
             "/agent/a/anthropic/v1/messages",
             "HTTP/1.1 404 ",
         ),
     ] {
-        let answer = get(&serving.console, host, method, path);
+        let bearer = format!("\r\nAuthorization: Bearer {token}");
+        let answer = get(&serving.console, &host.replace(" T", &bearer), method, path);
         assert!(
             answer.starts_with(expected),
             "{method} {path} as {host}: {answer}"
@@ -228,6 +238,31 @@ fn the_operator_is_answered_and_a_stranger_is_not() {
     let (code, out, _) = run(dir.path(), &["status", "--json"]);
     let status: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &status["running"]), (0, &Value::from(true)));
+    // Whoever asked without the token is in the record, and all of them in few events.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let (_, out, _) = run(dir.path(), &["events", "--json", "--kind", "http."]);
+        let events: Vec<Value> = out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let counted: u64 = events
+            .iter()
+            .filter_map(|event| event["facts"]["count"].as_u64())
+            .sum();
+        if counted == 5 {
+            let ends = events
+                .iter()
+                .filter(|event| event["kind"] == "http.response");
+            assert!(ends.clone().count() >= 1);
+            for end in ends {
+                assert_eq!(end["outcome"]["state"], "denied", "{end}");
+            }
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{events:?}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     serving.signal(Signal::TERM);
     assert_eq!(serving.end().0, Some(0));
     let (code, out, _) = run(dir.path(), &["status", "--json"]);

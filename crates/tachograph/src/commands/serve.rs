@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -63,6 +64,8 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
         gateway: url(&agents)?,
         console: url(&operators)?,
         pid: std::process::id(),
+        token: Address::new_token()
+            .map_err(|error| Failure::new("cannot make a token").because(&error))?,
     };
     let recorder = open(context, &config, &address)?;
     let result = record(
@@ -105,6 +108,8 @@ async fn record(
         gateway: address.gateway.clone(),
         data: absolute(&context.data).display().to_string(),
         governance: config.digest(),
+        token: address.token.clone(),
+        trespass: Arc::default(),
     };
     let mut beside = JoinSet::new();
     beside.spawn(operator.serve(operators));

@@ -40,7 +40,7 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
     })?;
     let mut out = Out::new(context);
     if let Some(address) = &address {
-        match tokio::time::timeout(ANSWER_TIME, ask(&address.console)).await {
+        match tokio::time::timeout(ANSWER_TIME, ask(address)).await {
             Ok(Ok(report)) => {
                 running(context, address, &report, &mut out)?;
                 out.flush()?;
@@ -109,7 +109,8 @@ fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failur
     Ok(())
 }
 
-async fn ask(console: &str) -> Result<Report, String> {
+async fn ask(address: &Address) -> Result<Report, String> {
+    let console = &address.console;
     let words = |error: &dyn std::error::Error| error.to_string();
     let uri: Uri = format!("{console}/status")
         .parse()
@@ -125,6 +126,10 @@ async fn ask(console: &str) -> Result<Report, String> {
     let connection = tokio::spawn(connection);
     let request = Request::get("/status")
         .header(http::header::HOST, authority)
+        .header(
+            http::header::AUTHORIZATION,
+            format!("Bearer {}", address.token),
+        )
         .body(Empty::new())
         .map_err(|error| words(&error))?;
     let response = sender
