@@ -140,7 +140,7 @@ impl WalWriter {
         } else {
             ALLOCATE_PATIENCE
         };
-        self.fetch_next(patience);
+        self.fetch_next(patience)?;
         // With the next segment in hand, the reserve of this one may be used up first.
         if self.fits(need, closes) {
             return Ok(true);
@@ -165,16 +165,20 @@ impl WalWriter {
     }
 
     /// Gets the next segment into hand if that is possible within `patience`.
-    fn fetch_next(&mut self, patience: Duration) {
+    ///
+    /// # Errors
+    /// The disk fails rather than being full: what a later sync says of the same file or directory is not to be
+    /// believed, so there is no second try.
+    fn fetch_next(&mut self, patience: Duration) -> Result<(), Error> {
         if self.next.is_some() {
-            return;
+            return Ok(());
         }
         let must_be_settled = self.segment.number.saturating_sub(BACKLOG_SEGMENTS);
         if !self.progress.wait_settled(must_be_settled, patience) {
             if !patience.is_zero() {
                 self.no_more = Some("settling what was recorded is too far behind".into());
             }
-            return;
+            return Ok(());
         }
         self.ask();
         match self.allocator.take(patience) {
@@ -182,6 +186,10 @@ impl WalWriter {
                 self.asked = false;
                 self.no_more = None;
                 self.next = Some(next);
+            }
+            Some(Err(error)) if !may_pass(&error) => {
+                self.asked = false;
+                return Err(Error::io("allocating the write-ahead log", &error));
             }
             Some(Err(error)) => {
                 self.asked = false;
@@ -194,6 +202,7 @@ impl WalWriter {
             }
             None => {}
         }
+        Ok(())
     }
 
     fn go_over_to(&mut self, (number, file): (u64, Box<dyn DiskFile>)) {
@@ -231,7 +240,7 @@ impl WalWriter {
         }
         self.batch = self.batch.wrapping_add(1);
         if self.segment.offset > self.segment_bytes / 2 {
-            self.fetch_next(Duration::ZERO);
+            self.fetch_next(Duration::ZERO)?;
         }
         let (segment, offset) = (self.segment.number, self.segment.offset);
         self.progress.durable(Durable {
@@ -248,4 +257,20 @@ impl WalWriter {
             drop(self.allocator.take(ALLOCATE_PATIENCE));
         }
     }
+}
+
+/// Whether it is for want of something that comes back: room, memory, descriptors.
+fn may_pass(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    use std::io::ErrorKind;
+    let of_room = [
+        ErrorKind::StorageFull,
+        ErrorKind::QuotaExceeded,
+        ErrorKind::OutOfMemory,
+    ];
+    let of_descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    of_room.contains(&error.kind())
+        || error
+            .raw_os_error()
+            .is_some_and(|code| of_descriptors.contains(&code))
 }

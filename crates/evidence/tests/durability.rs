@@ -593,6 +593,69 @@ fn a_recovery_that_is_cut_short_at_any_step_is_made_up_for() {
     assert!(struck > 20, "only {struck} steps");
 }
 
+/// A file that cannot be read for a while is not a file that is missing: nothing is put in its place.
+#[test]
+fn a_file_that_cannot_be_read_stops_the_start_and_is_not_replaced() {
+    let options = small(Path::new("unused"));
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let acknowledged = runtime().block_on(async {
+        let recorder = Recorder::open_on(shared.clone(), None, &options).unwrap();
+        append_until_failure(&recorder, 30).await;
+        recorder.close().await.unwrap();
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        let (acknowledged, _) = append_until_failure(&recorder, 10).await;
+        std::mem::forget(recorder);
+        acknowledged
+    });
+    let disk = disk.power_cut(|_, durable, _| durable.to_vec());
+    let mut refused = 0;
+    for path in disk.paths() {
+        let before = disk.power_cut(|_, durable, _| durable.to_vec());
+        let tried = disk.power_cut(|_, durable, _| durable.to_vec());
+        tried.set_unreadable(Some(&path));
+        let opened = runtime()
+            .block_on(async { Recorder::open_on(Arc::new(tried.clone()), None, &options) });
+        tried.set_unreadable(None);
+        refused += usize::from(opened.is_err());
+        std::mem::forget(opened);
+        for kept in ["keys/log.key", "keys/secret.key", "log/vkey", "format"] {
+            assert_eq!(
+                tried.read(kept).unwrap(),
+                before.read(kept).unwrap(),
+                "{kept}, while {path} could not be read"
+            );
+        }
+        check_recovered(
+            tried.power_cut(|_, durable, _| durable.to_vec()),
+            &acknowledged,
+        );
+    }
+    assert!(refused > 8, "only {refused} files are read at a start");
+}
+
+/// A segment that the disk fails to make, rather than having no room for it, ends the recorder.
+#[test]
+fn a_disk_that_fails_to_make_a_segment_is_fatal_and_loses_nothing_acknowledged() {
+    let options = small(Path::new("unused"));
+    for fault in [Fault::NotPersisted, Fault::Persisted] {
+        let disk = SimDisk::new();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let acknowledged = runtime().block_on(async {
+            let recorder = Recorder::open_on(shared, None, &options).unwrap();
+            disk.arm(0, "allocate", ErrorKind::Other, fault);
+            let (acknowledged, error) = append_until_failure(&recorder, 2_000).await;
+            assert!(!disk.is_armed(), "no segment was needed");
+            assert!(matches!(error, Some(Error::Fatal(_))), "{error:?}");
+            acknowledged
+        });
+        check_recovered(
+            disk.power_cut(|_, durable, _| durable.to_vec()),
+            &acknowledged,
+        );
+    }
+}
+
 /// Lays a disk's files down where `verify` looks.
 fn lay_down(disk: &SimDisk, path: &str, to: &Path) {
     for name in disk.list(path).unwrap() {

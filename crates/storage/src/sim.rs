@@ -32,6 +32,8 @@ struct State {
     operations: u64,
     /// Bytes that may still be written; `None` for no bound.
     room: Option<u64>,
+    /// A file that cannot be read.
+    unreadable: Option<String>,
 }
 
 /// A disk in memory. Clones share the same medium.
@@ -68,6 +70,17 @@ impl SimDisk {
     /// Bounds the bytes that further allocations and growth may take.
     pub fn set_room(&self, room: Option<u64>) {
         self.lock().room = room;
+    }
+
+    /// Lets a file, or none, fail to be read or opened.
+    pub fn set_unreadable(&self, path: Option<&str>) {
+        self.lock().unreadable = path.map(str::to_owned);
+    }
+
+    /// Paths of all files, sorted.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        self.lock().files.keys().cloned().collect()
     }
 
     /// A power cut: a new disk that holds what was durable. `keep` decides for each file what part
@@ -116,6 +129,13 @@ impl SimDisk {
 }
 
 impl State {
+    fn check_readable(&self, path: &str) -> io::Result<()> {
+        match &self.unreadable {
+            Some(unreadable) if unreadable == path => Err(io::Error::other("it cannot be read")),
+            _ => Ok(()),
+        }
+    }
+
     /// Counts an operation and applies `effect` unless a fault forbids it.
     fn apply<T>(
         &mut self,
@@ -159,7 +179,9 @@ impl State {
 
 impl Disk for SimDisk {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.lock().file(path)?.volatile.clone())
+        let mut state = self.lock();
+        state.check_readable(path)?;
+        Ok(state.file(path)?.volatile.clone())
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
@@ -185,7 +207,10 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.lock().file(path)?;
+        let mut state = self.lock();
+        state.check_readable(path)?;
+        state.file(path)?;
+        drop(state);
         Ok(Box::new(SimFile {
             disk: self.clone(),
             path: path.into(),

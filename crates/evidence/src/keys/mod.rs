@@ -70,7 +70,8 @@ impl Secrets {
             }
             (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
             (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
-            (_, Err(error @ Error::Damaged { .. })) => return Err(error),
+            // That it cannot be read now does not mean that there is none.
+            (_, Err(error)) if !matches!(error, Error::Missing(_)) => return Err(error),
             // A first start, perhaps one that was cut short between the two files.
             (seed, _) => {
                 let seed = match seed {
