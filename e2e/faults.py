@@ -32,6 +32,9 @@ SYNCS = ("fsync", "fdatasync", "syncfs")
 
 FAULTS = ("EIO", "ENOSPC", "KILL")
 
+#: The fault fell on something that is no file of the record.
+ELSEWHERE = float("nan")
+
 #: Longest a recorder under trace may take to be ready, or to end.
 PATIENCE = 60
 
@@ -393,18 +396,37 @@ class Driver:
         """Plays one fault and what follows. `False`: this time the call was not made. Raises `Violation`."""
         play, answered = self.begin(case.path)
         try:
-            self.run(play, case.path, case)
-            hit = self.hit(play, case)
-            self.judge(play, case, hit, answered + play.answered)
+            hit = self.meet(play, case)
+            if hit is not ELSEWHERE:
+                self.judge(play, case, hit, answered + play.answered)
         except (Violation, AssertionError) as violation:
             log = (play.scratch / "recorder.log").read_text(errors="replace")[-2000:]
             raise Violation(f"{case}: {violation}\n  kept: {play.scratch}\n  its log: {log}") from violation
         shutil.rmtree(play.scratch)
-        return hit is not None
+        return hit is not None and hit is not ELSEWHERE
+
+    def meet(self, play: Play, case: Case) -> float | None:
+        """When the fault was made; `ELSEWHERE` where it is none of ours, whatever it did."""
+        try:
+            self.run(play, case.path, case)
+        except Violation:
+            if self.is_elsewhere(play, case):
+                return ELSEWHERE
+            raise
+        return ELSEWHERE if self.is_elsewhere(play, case) else self.hit(play, case)
+
+    def is_elsewhere(self, play: Play, case: Case) -> bool:
+        """Whether the number fell on something that is no file of the record: a socket, a waker of the runtime."""
+        made = [line for line in self.traced(play, case).splitlines() if "(INJECTED)" in line]
+        return bool(made) and not any(str(play.data) in line for line in made)
+
+    def traced(self, play: Play, case: Case) -> str:
+        output = play.scratch / f"{spelled(case.thread)}.strace"
+        return output.read_text(errors="replace") if output.exists() else ""
 
     def hit(self, play: Play, case: Case) -> float | None:
         """When the fault was made."""
-        text = (play.scratch / f"{spelled(case.thread)}.strace").read_text(errors="replace")
+        text = self.traced(play, case)
         if case.fault == "KILL":
             return float("inf") if play.code == -signal.SIGKILL else None
         line = re.search(r"^(?:\d+ +)?([\d.]+) .*\(INJECTED\)", text, re.MULTILINE)
