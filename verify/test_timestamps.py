@@ -1,0 +1,169 @@
+"""Time-stamp tokens: those of trailofbits/rfc3161-client, good and bad, those of a real authority, and broken ones."""
+
+import datetime
+import hashlib
+import random
+import subprocess
+
+import pytest
+
+from tachoverify import timestamp
+from tachoverify.faults import Malformed
+from tachoverify.timestamp import NotTrusted, Refused
+
+GOOD = [
+    ("identrust/issue-104.tsr", "sha512", "hello", "2025-03-11T08:52:08+00:00", 3),
+    ("sigstage/response-sha256.tsr", "sha256", "hello", "2025-05-09T11:58:55+00:00", 2),
+    ("sigstage/response-sha384.tsr", "sha384", "hello", "2025-05-09T11:58:55+00:00", 2),
+    ("sigstage/response-sha512.tsr", "sha512", "hello", "2025-05-09T11:58:56+00:00", 2),
+    ("sigstage/response-no-embedded-cert.tsr", "sha256", "hello", "2025-06-18T08:13:02+00:00", 2),
+    ("sigstore.mock/response-expired.tsr", "sha256", None, "2023-02-01T00:00:00+00:00", 2),
+    ("test_tsa/response.tsr", "sha512", "hello", "2024-10-08T15:40:32+00:00", 3),
+]
+
+
+@pytest.fixture(scope="module")
+def fixtures(shared):
+    return shared / "vectors/rfc3161/test/fixtures"
+
+
+def trust(folder):
+    """The last certificate of the chain is pinned, the others may lie between. One of the files is DER under that name."""
+    data = (folder / "ts_chain.pem").read_bytes()
+    chain = timestamp.read_pem(data) if data.startswith(b"-") else [timestamp.read_certificate(data)]
+    return chain[-1:], chain[:-1]
+
+
+def judge(path, digest, data, roots, between):
+    token = timestamp.parse_response(path.read_bytes())
+    return timestamp.verify(token, digest, hashlib.new(digest, data).digest(), roots, between)
+
+
+@pytest.mark.parametrize("file, digest, text, time, length", GOOD, ids=lambda value: str(value))
+def test_good_ones(fixtures, file, digest, text, time, length):
+    path = fixtures / file
+    data = text.encode() if text else (fixtures / "sigstore.mock/payload").read_bytes()
+    verified = judge(path, digest, data, *trust(path.parent))
+    assert verified.claims.gen_time == datetime.datetime.fromisoformat(time)
+    assert len(verified.chain) == length
+    with pytest.raises(Refused, match="for something else"):
+        judge(path, digest, b"other data", *trust(path.parent))
+
+
+def test_another_root_is_not_trusted(fixtures):
+    other, _ = trust(fixtures / "test_tsa")
+    with pytest.raises(NotTrusted):
+        judge(fixtures / "sigstage/response-sha256.tsr", "sha256", b"hello", other, [])
+
+
+@pytest.mark.parametrize("file, digest", [("sigstage/response-invalid-signature.tsr", "sha256"),
+                                          ("test_tsa/other_response.tsr", "sha512")])
+def test_bad_ones(fixtures, file, digest):
+    path = fixtures / file
+    with pytest.raises(Refused):
+        judge(path, digest, b"hello", *trust(path.parent))
+
+
+def test_injected_certificates_change_nothing(fixtures):
+    folder = fixtures / "test_tsa"
+    clean, injected = (judge(folder / name, "sha512", b"hello", *trust(folder))
+                       for name in ("response.tsr", "response-injected-certs.tsr"))
+    assert clean.chain == injected.chain and clean.claims.gen_time == injected.claims.gen_time
+    bag = timestamp.parse_response((folder / "response-injected-certs.tsr").read_bytes()).certificates
+    signer = clean.chain[0]
+    for spoofed in bag:
+        if spoofed != signer:
+            with pytest.raises((NotTrusted, Refused)):
+                judge(folder / "response-injected-certs.tsr", "sha512", b"hello", [spoofed], [])
+
+
+def test_a_token_without_its_certificate_needs_it_from_elsewhere(fixtures):
+    path = fixtures / "sigstage/response-no-embedded-cert.tsr"
+    roots, _ = trust(path.parent)
+    with pytest.raises(Refused, match="is not there"):
+        judge(path, "sha256", b"hello", roots, [])
+
+
+@pytest.mark.parametrize("file, digest", [("sigstage/response-sha256.tsr", "sha256"), ("identrust/issue-104.tsr", "sha512")])
+def test_a_changed_token_is_refused_and_never_crashes(fixtures, file, digest):
+    """A changed byte may lie in what nobody signed; then the token says what it said before."""
+    path = fixtures / file
+    roots, between = trust(path.parent)
+    whole, imprint = path.read_bytes(), hashlib.new(digest, b"hello").digest()
+    right = timestamp.verify(timestamp.parse_response(whole), digest, imprint, roots, between).claims
+    chance, refused = random.Random(4), 0
+    for _ in range(400):
+        broken = bytearray(whole)
+        broken[chance.randrange(len(broken))] ^= 1 << chance.randrange(8)
+        try:
+            claims = timestamp.verify(timestamp.parse_response(bytes(broken)), digest, imprint, roots, between).claims
+            assert claims.gen_time == right.gen_time and claims.imprint == right.imprint
+        except (Malformed, Refused, NotTrusted):
+            refused += 1
+    assert refused > 200
+
+
+CONFIG = """
+[tsa]
+default_tsa = t
+[t]
+serial = {folder}/serial
+crypto_device = builtin
+signer_cert = {folder}/tsa.pem
+certs = {folder}/ca.pem
+signer_key = {folder}/tsa.key
+signer_digest = sha256
+default_policy = 1.2.3.4.1
+digests = sha256
+accuracy = secs:1, millisecs:500
+ordering = no
+tsa_name = yes
+ess_cert_id_alg = {ess}
+[ca]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,keyCertSign
+[stamp]
+basicConstraints = CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = critical,timeStamping
+[other]
+basicConstraints = CA:FALSE
+extendedKeyUsage = timeStamping
+"""
+
+KEYS = {"rsa": ["-newkey", "rsa:2048"], "p256": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        "p384": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"]}
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("ess", ["sha1", "sha256"])
+@pytest.mark.parametrize("profile", ["stamp", "other"])
+def test_a_real_authority(tmp_path, kind, ess, profile):
+    (tmp_path / "c.cnf").write_text(CONFIG.format(folder=tmp_path, ess=ess))
+    (tmp_path / "serial").write_text("01\n")
+    (tmp_path / "data").write_bytes(b"data")
+    openssl(tmp_path, "req", "-x509", "-nodes", *KEYS[kind], "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Root",
+            "-config", "c.cnf", "-extensions", "ca", "-days", "30", "-sha256")
+    openssl(tmp_path, "req", "-new", "-nodes", *KEYS[kind], "-keyout", "tsa.key", "-out", "tsa.csr", "-subj",
+            "/O=Tests/CN=Authority", "-config", "c.cnf")
+    openssl(tmp_path, "x509", "-req", "-in", "tsa.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "tsa.pem",
+            "-extfile", "c.cnf", "-extensions", profile, "-days", "20", "-sha256")
+    openssl(tmp_path, "ts", "-query", "-data", "data", "-sha256", "-cert", "-out", "query")
+    try:
+        openssl(tmp_path, "ts", "-reply", "-config", "c.cnf", "-queryfile", "query", "-out", "answer.tsr")
+    except subprocess.CalledProcessError:
+        assert profile == "other", "openssl itself asks for a critical extended key usage"
+        return
+    roots = timestamp.read_pem((tmp_path / "ca.pem").read_bytes())
+    if profile == "other":
+        with pytest.raises(Refused):
+            judge(tmp_path / "answer.tsr", "sha256", b"data", roots, [])
+        return
+    verified = judge(tmp_path / "answer.tsr", "sha256", b"data", roots, [])
+    assert verified.claims.accuracy_s == 1.5 and len(verified.chain) == 2
+    with pytest.raises(Refused):
+        judge(tmp_path / "answer.tsr", "sha256", b"date", roots, [])
