@@ -2,21 +2,65 @@
 """Verifies a Tachograph store without any of its code: see README.md beside this file."""
 
 import argparse
+import datetime
 import json
 import pathlib
 import sys
 
+from tachoverify.anchors import parse_time
+from tachoverify.faults import Malformed
+from tachoverify.keyring import Recipient
+from tachoverify.policy import Policy
+from tachoverify.timestamp import read_pem
 from tachoverify.verify import Options, verify
+
+EXIT_CODES = """\
+exit codes:
+   0  everything verified
+  10  evidence was altered: the first bad record is named
+  11  everything verified, and the record itself says what is missing from it (gaps)
+  12  something that verification needs is missing
+   1  this program could not do its work
+   2  wrong usage"""
+
+
+def of_file(parse):
+    """An argument that names a file, read and parsed."""
+
+    def read(path: str):
+        try:
+            return parse(pathlib.Path(path).read_bytes())
+        except (OSError, Malformed) as error:
+            raise argparse.ArgumentTypeError(f"{path}: {error}") from error
+
+    return read
+
+
+def time(text: str) -> datetime.datetime:
+    try:
+        return parse_time(text)
+    except Malformed as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="exit: 0 verified, 10 altered, 11 verified with "
-                                     "recorded gaps, 12 not verifiable, 1 and 2 this program failed or was misused")
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXIT_CODES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", metavar="DIR", type=pathlib.Path, help="the store, or a copy of it")
+    parser.add_argument("--policy", metavar="FILE", type=of_file(Policy.parse),
+                        help="whom to trust, as a C2SP tlog-policy: the log's key, witnesses, a quorum")
+    parser.add_argument("--roots", metavar="FILE", type=of_file(read_pem), action="append",
+                        help="roots of time-stamp authorities, PEM; may be repeated")
+    parser.add_argument("--head", metavar="FILE", type=of_file(bytes), action="append", default=[],
+                        help="a checkpoint or receipt that you hold, which the log must extend; may be repeated")
+    parser.add_argument("--at", metavar="TIME", type=time, help="judge as of this time (RFC 3339)")
+    parser.add_argument("--vault-key", metavar="FILE", type=of_file(Recipient.parse),
+                        help="an investigator's private key, for a vault whose keys are wrapped to it")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing, only end with the exit code")
     asked = parser.parse_args(arguments)
-    report = verify(asked.dir, Options())
+    roots = None if asked.roots is None else [root for file in asked.roots for root in file]
+    report = verify(asked.dir, Options(asked.policy, roots, asked.head, asked.at, asked.vault_key))
     if not asked.quiet:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n" if asked.json else report.as_text())
     return report.exit_code

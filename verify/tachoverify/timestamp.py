@@ -47,6 +47,10 @@ class Refused(Exception):
     """The token does not hold: why."""
 
 
+class Unsupported(Refused):
+    """It rests on what is not supported here, or not any more: nothing can be said for or against it."""
+
+
 class NotTrusted(Exception):
     """The token is whole, and its chain ends in no root that the auditor named."""
 
@@ -73,7 +77,7 @@ class Algorithm:
 
     def digest(self) -> str:
         if self.oid not in _DIGESTS or not self.is_plain:
-            raise Refused(f"the hash function {self.oid} is not supported")
+            raise Unsupported(f"the hash function {self.oid} is not supported")
         return _DIGESTS[self.oid]
 
 
@@ -314,24 +318,24 @@ def _scheme(algorithm: Algorithm, digest: str | None) -> Scheme:
         return Scheme("ecdsa", _ECDSA_WITH[algorithm.oid])
     if algorithm.oid == _ED25519:
         return Scheme("ed25519", None)
-    raise Refused(f"the signature algorithm {algorithm.oid} is not supported")
+    raise Unsupported(f"the signature algorithm {algorithm.oid} is not supported")
 
 
 def _pss_digest(algorithm: Algorithm) -> str:
     """RSASSA-PSS-params (RFC 4055, 3.1), where mask and salt are of the hash function, and it is not SHA-1."""
     if algorithm.parameters is None:
-        raise Refused("RSA-PSS without its parameters")
+        raise Unsupported("RSA-PSS without its parameters")
     fields = algorithm.parameters.fields()
     parts = [fields.optional(tag) for tag in (0xA0, 0xA1, 0xA2, 0xA3)]
     fields.end()
     inner = [der.one(part.content) if part else None for part in parts]
     if not (inner[0] and inner[1] and inner[2]) or inner[3] and inner[3].integer() != 1:
-        raise Refused("RSA-PSS with parameters that are not supported")
+        raise Unsupported("RSA-PSS with parameters that are not supported")
     digest, mask = Algorithm.read(inner[0]).digest(), Algorithm.read(inner[1])
     if mask.oid != _MGF1 or mask.parameters is None or Algorithm.read(mask.parameters).digest() != digest:
-        raise Refused("RSA-PSS with parameters that are not supported")
+        raise Unsupported("RSA-PSS with parameters that are not supported")
     if digest == "sha1" or inner[2].integer() != hashlib.new(digest).digest_size:
-        raise Refused("RSA-PSS with parameters that are not supported")
+        raise Unsupported("RSA-PSS with parameters that are not supported")
     return digest
 
 
@@ -378,7 +382,7 @@ def verify(token: Token, digest: str, imprint: bytes, roots: list[x509.Certifica
     if scheme.digest not in (None, signed_digest):
         raise Refused("the signature is with another hash function than the content")
     if signed_digest == "sha1":
-        raise Refused("the signature rests on SHA-1")
+        raise Unsupported("the signature rests on SHA-1")
 
     between = list(also) + token.certificates
     signer = _signer(identifier, bindings, between + roots)
@@ -387,10 +391,12 @@ def verify(token: Token, digest: str, imprint: bytes, roots: list[x509.Certifica
         raise Refused("the signature is not the authority's")
     chain = _Search(roots, between, claims.gen_time, bindings).from_signer(signer)
     _check_name(claims.authority, signer)
-    if claims.digest != digest or claims.imprint != imprint:
+    if claims.digest != digest:
+        raise Unsupported(f"its imprint is made with {claims.digest}")
+    if claims.imprint != imprint:
         raise Refused("the time-stamp is for something else")
     if claims.digest == "sha1":
-        raise Refused("the imprint rests on SHA-1")
+        raise Unsupported("the imprint rests on SHA-1")
     return Verified(claims, chain)
 
 
@@ -486,8 +492,9 @@ def _signer(identifier: Value, bindings, candidates: list[x509.Certificate]) -> 
     for certificate in named:
         if all(ids[0].names(certificate) for ids in bindings):
             return certificate
-    raise Refused("the certificate that the signature binds is not there" if not named else
-                  "the signer's certificate is not the one that the signature binds")
+    if not named:
+        raise Unsupported("the certificate that the signature binds is not there")
+    raise Refused("the signer's certificate is not the one that the signature binds")
 
 
 def _key(certificate: x509.Certificate):
@@ -538,7 +545,7 @@ class _Search:
         fields.next()
         scheme = _scheme(Algorithm.read(fields.next()), None)
         if scheme.digest == "sha1":
-            raise Refused("the signature of a certificate rests on SHA-1")
+            raise Unsupported("the signature of a certificate rests on SHA-1")
         if not scheme.verify(_key(issuer), issued.tbs_certificate_bytes, issued.signature):
             raise Refused(f"{_name(issuer)} did not sign {_name(issued)}")
         constraints = _extension(issuer, x509.BasicConstraints)

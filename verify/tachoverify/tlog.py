@@ -36,6 +36,9 @@ class Tree:
     def __init__(self, tile: Callable[[int, int, list[bytes]], None]):
         self.size = 0
         self._tile = tile
+        self._leaves = bytearray()
+        #: Roots of the full tiles of leaves.
+        self._tiles: list[bytes] = []
         #: For each level of tiles the hashes of the tile that is not full, and how many are.
         self._open: list[list[bytes]] = [[]]
         self._full: list[int] = [0]
@@ -43,6 +46,7 @@ class Tree:
     def push(self, entry: bytes) -> None:
         self.size += 1
         level, one = 0, leaf_hash(entry)
+        self._leaves += one
         while True:
             if level == len(self._open):
                 self._open.append([])
@@ -54,11 +58,21 @@ class Tree:
             self._open[level] = []
             self._tile(level, self._full[level], full)
             self._full[level] += 1
-            level, one = level + 1, root_of(full)
+            one = root_of(full)
+            if level == 0:
+                self._tiles.append(one)
+            level += 1
 
     def partial(self) -> list[tuple[int, int, list[bytes]]]:
         """Level, index and hashes of the tiles that are not full, as far as they hold something."""
         return [(level, self._full[level], hashes) for level, hashes in enumerate(self._open) if hashes]
+
+    def root_at(self, size: int) -> bytes:
+        """The root that the tree had when it was of `size` leaves."""
+        full, rest = divmod(size, WIDTH)
+        leaves = self._leaves[full * WIDTH * 32 : size * 32]
+        last = [root_of([bytes(leaves[at : at + 32]) for at in range(0, rest * 32, 32)])] if rest else []
+        return root_of(self._tiles[:full] + last)
 
     def root(self) -> bytes:
         """The root of the tree as it stands: each level's open tile, and what the levels below it leave over."""

@@ -230,6 +230,17 @@ class Vault:
                     faults.append(fault)
         return faults
 
+    def check_sealed(self, facts: dict) -> None:
+        """Whether a volume is the file that an event said was complete; needs no key."""
+        number, length, digest = (facts.get(name) for name in ("volume", "bytes", "sha256"))
+        if type(number) is not int or type(length) is not int or not isinstance(digest, str):
+            raise Malformed("its facts are not those of a sealed volume")
+        data = self._files.get(number)
+        if data is None:
+            raise Fault("removed", f"{volume_path(number)}, which is said to be complete, is not there")
+        if len(data) != length or hashlib.sha256(data).hexdigest() != digest:
+            raise Fault("altered", f"{volume_path(number)} is not the file that was sealed")
+
     # --- bodies
 
     def check(self, body: Body) -> None:

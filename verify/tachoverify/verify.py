@@ -2,14 +2,17 @@
 
 import base64
 import pathlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import event as events
+from .anchors import Anchors, Outside, Told, Trust, published, told_by
 from .directory import Directory
+from .epochs import Epochs, WrongEpoch
 from .faults import Fault, Malformed, Missing, Newer
+from .heads import Heads
 from .keyring import Keyring, Locked, Recipient
 from .log import Log
-from .note import BadSignature, Checkpoint, Key, Note, Unsigned
+from .note import BadSignature, Checkpoint, Key, Unsigned
 from .report import UNVERIFIABLE, VALID, MAX_FAULTS, Report
 from .state import check_format, read_state
 from .tlog import Tree, WIDTH, tile_name
@@ -18,14 +21,10 @@ from .wal import read_tail
 
 
 @dataclass
-class Options:
+class Options(Trust):
     """What the auditor brings: whom to trust, what to hold the store against. Nothing of it lies in the store."""
 
-    policy: bytes | None = None
-    roots: list[bytes] = field(default_factory=list)
-    heads: list[bytes] = field(default_factory=list)
-    at: float | None = None
-    vault_key: bytes | None = None
+    vault_key: Recipient | None = None
 
 
 def verify(root: pathlib.Path, options: Options) -> Report:
@@ -60,10 +59,14 @@ class Verification:
         self.report = report
         self.key = _read_key(store)
         report.origin, report.verifier_key = self.key.name, str(self.key)
+        self.epochs = Epochs(self.key)
+        self.told: list[Told] = []
+        # Before anything else: of a live store, no head that is looked at may be newer than its events.
+        self.checkpoint = store.read("log/checkpoint")
+        self.published = published(store)
         state = read_state(store)
         self.tail = read_tail(store, state)
-        recipient = Recipient.parse(options.vault_key) if options.vault_key is not None else None
-        self.vault = Vault(store, state, self.tail, Keyring(store, self.key.name, recipient), self.key.name)
+        self.vault = Vault(store, state, self.tail, Keyring(store, self.key.name, options.vault_key), self.key.name)
         self.log = Log(store, state.size, self.tail)
         report.ended = state.phase == "ended" and not self.tail.events
         self.tree = Tree(self._compare_full)
@@ -76,22 +79,27 @@ class Verification:
 
     def run(self) -> None:
         report = self.report
-        checkpoint = self._checkpoint()
-        signed = checkpoint.size if checkpoint else 0
-        roots = {0: self.tree.root()}
+        heads = Heads(self.options.heads, report)
+        self._pin()
         try:
             for line in self.log.events():
                 self._event(line)
-                if self.tree.size == signed:
-                    roots[signed] = self.tree.root()
         except (Fault, Missing) as error:
             what, detail = (error.what, error.detail) if isinstance(error, Fault) else ("removed", f"{error} is missing")
             report.fault("content", what, report.events, detail)
             for claim in ("order", "sequence", "bodies"):
                 report.say(claim, UNVERIFIABLE, f"only the first {report.events} events could be read")
-        self._judge(checkpoint, roots.get(signed))
+        self._judge_epochs()
+        self._judge_checkpoint()
         for fault in self.vault.faults_of_the_rest(report.ended):
             report.fault("bodies", fault.what, None, fault.detail)
+        heads.judge(self.epochs, self.tree.root_at)
+        anchors = Anchors(self.store, self.options, self.epochs, self.tree.root_at, report)
+        anchors.judge(self.published, self.told)
+        self._finish(anchors.outside)
+
+    def _finish(self, outside: list[Outside]) -> None:
+        report = self.report
         report.open_calls = sorted(self.open_calls)
         report.unsigned_tail = report.events - min(report.signed_events, report.events)
         report.say("order", VALID, f"{report.events} events stand at the places they name")
@@ -99,7 +107,7 @@ class Verification:
         for why, seqs in self.locked.items():
             report.say("bodies", UNVERIFIABLE, f"{why}: bodies of {len(seqs)} events, from event {seqs[0]} on")
         report.say("bodies", VALID, f"{report.bodies} bodies match what their events commit to")
-        report.not_proven = self._not_proven()
+        report.not_proven = self._not_proven(outside)
 
     # --- events
 
@@ -116,6 +124,7 @@ class Verification:
             self.report.fault("content", "format", seq, str(error))
             return
         self._place(seq, event)
+        self._of_the_log(seq, event)
         for body in event.bodies:
             try:
                 self.vault.check(body)
@@ -128,6 +137,24 @@ class Verification:
             else:
                 self.report.bodies += 1
                 self.report.body_bytes += body.len
+
+    def _of_the_log(self, seq: int, event: events.Event) -> None:
+        """What an event tells of the log itself: its keys, its sealed volumes, its anchors."""
+        try:
+            if event.kind in ("key.epoch", "key.revoked"):
+                try:
+                    self.epochs.take(seq, event)
+                except Malformed as error:
+                    self.report.fault("epoch", "altered", seq, f"event {seq}: {error}")
+            elif event.kind == "vault.sealed":
+                self.vault.check_sealed(event.facts)
+            else:
+                told = told_by(seq, event)
+                self.told += [told] if told else []
+        except Malformed as error:
+            self.report.fault("content", "format", seq, str(error))
+        except Fault as fault:
+            self.report.fault("bodies", fault.what, seq, fault.detail)
 
     def _place(self, seq: int, event: events.Event) -> None:
         """Whether an event follows those before it, in the log and in its stream, and what it is to a call."""
@@ -168,63 +195,89 @@ class Verification:
             seq = next((index * WIDTH + at for at, (here, there) in enumerate(zip(hashes, told)) if here != there), None)
         self.bad_tiles.append((f"log/{tile_name(level, index, len(hashes))}", seq))
 
-    # --- the checkpoint
+    # --- keys and the checkpoint
 
-    def _checkpoint(self) -> Checkpoint | None:
-        """The log's own newest checkpoint, if it is one; `None` where there is none or it says nothing."""
-        try:
-            data = self.store.read("log/checkpoint")
-            if data is None:
-                return None
-            checkpoint, _ = Checkpoint.open(Note.parse(data), self.key.name, [self.key])
-            return checkpoint
-        except Malformed as error:
-            detail = str(error)
-        except BadSignature:
-            detail = "the signature in the log's name is not the log's"
-        except Unsigned:
-            detail = "the log's key did not sign it"
-        except Fault as fault:
-            detail = fault.detail
-        self.report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
-        return None
+    def _pin(self) -> None:
+        """Holds the key beside the log against those that the auditor's policy names for it: whoever can write
+        there can put another key and another log."""
+        policy = self.options.policy
+        if policy is None:
+            self.report.say("signature", VALID, "under the key that lies beside the log: compare log/vkey with your own copy")
+            return
+        named = [log for log in policy.logs if log.name == self.key.name]
+        if not named:
+            self.report.lacks("signature", f"a key of the log {self.key.name} in the policy")
+        elif self.key in named:
+            self.report.say("signature", VALID, "under the key that the policy names")
+        else:
+            self.report.fault("signature", "altered", None, "log/vkey is not the key that the policy names for this log")
 
-    def _judge(self, checkpoint: Checkpoint | None, root: bytes | None) -> None:
-        """Holds the events against the checkpoint; `root` is theirs at its size."""
-        report = self.report
-        if checkpoint is None:
+    def _judge_epochs(self) -> None:
+        """Whether each key began where the log had the root that it and the key before it signed."""
+        report, good = self.report, True
+        for epoch in self.epochs.all[1:]:
+            if epoch.start <= report.events and self.tree.root_at(epoch.start) != epoch.root:
+                report.fault("epoch", "altered", epoch.event, f"epoch {epoch.number} began at another tree of {epoch.start} events")
+                good = False
+        if self.epochs.in_force.event is not None and good:
+            report.say("epoch", VALID, f"{len(self.epochs.all)} epochs follow each other, each begun by two keys")
+
+    def _judge_checkpoint(self) -> None:
+        """Holds the events against the log's own newest checkpoint."""
+        report, data = self.report, self.checkpoint
+        if data is None:
             if not report.fault_count and report.events:
                 report.lacks("signature", "a signed checkpoint (log/checkpoint)")
                 report.say("content", UNVERIFIABLE, "no checkpoint signs the events")
             return
-        report.say("signature", VALID, "the log's key signed the checkpoint, under the key that lies beside the log: compare "
-                   "log/vkey with your own copy")
-        signed = checkpoint.size
-        if root is None:
+        try:
+            signed = self.epochs.open(data)
+        except WrongEpoch as error:
+            report.fault("epoch", "altered", error.seq, f"log/checkpoint: {error}")
+            report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
+            return
+        except (Malformed, BadSignature, Unsigned) as error:
+            detail = {BadSignature: "the signature in the log's name is not the log's",
+                      Unsigned: "the log's key did not sign it"}.get(type(error), str(error))
+            report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
+            report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
+            return
+        report.say("signature", VALID, "the log's key signed the checkpoint")
+        self._hold_against(signed.checkpoint)
+
+    def _hold_against(self, checkpoint: Checkpoint) -> None:
+        report, signed = self.report, checkpoint.size
+        if signed > report.events:
             detail = f"the checkpoint signs {signed} events, the log has {report.events}"
             report.fault("sequence", "removed", report.events, detail)
-        elif root != checkpoint.root:
+        elif self.tree.root_at(signed) != checkpoint.root:
             seq = min((seq for _, seq in self.bad_tiles if seq is not None), default=None)
             detail = (f"event {seq} is not the one that was signed" if seq is not None else
                       f"the first {signed} events are not those that the checkpoint signs; which was changed cannot be "
                       "told, because the hash tiles agree with the events")
             report.fault("content", "altered", seq, detail)
         else:
-            report.signed_events, report.root = signed, base64.b64encode(root).decode()
-            report.say("content", VALID, f"{signed} events are those of the root that the checkpoint signs")
+            report.signed_events, report.root = signed, base64.b64encode(checkpoint.root).decode()
+            report.say("content", VALID, f"{signed} events are those that the checkpoint signs")
+            # The events are what was signed, so it is the tiles that are wrong.
             for path, seq in self.bad_tiles:
                 report.fault("content", "tile", seq, f"{path} does not hold the hashes of its events")
 
-    def _not_proven(self) -> list[str]:
+    def _not_proven(self, outside: list[Outside]) -> list[str]:
+        report = self.report
         sentences = [
             "That what the upstreams and agents sent is true: the record shows what passed, not whether it was right.",
             "That everything passed the recorder: traffic that went around it is not in this log.",
-            "That this is the only log: without a witness, a time stamp or a copy elsewhere, someone who holds the signing "
-            "key could have written another one, or cut this one back to an earlier checkpoint.",
-            "When it happened, beyond the recorder's own clock: no time-stamp authority has vouched for it.",
         ]
-        if self.report.unsigned_tail:
-            sentences.append(f"The last {self.report.unsigned_tail} events: they are durable but no checkpoint signs them yet.")
+        witnessed = max((one.size for one in outside if one.verified and one.kind == "witness"), default=0)
+        if witnessed < report.events:
+            sentences.append(f"That this is the only log from event {witnessed} on: whoever holds the signing key could have "
+                             "written another one behind what witnesses that you trust have vouched for.")
+        sentences.append("When an event happened, within its bracket: inside it the time is the recorder's own word."
+                         if any(one.verified for one in outside) else
+                         "When it happened, beyond the recorder's own clock: nobody that you trust has vouched for it.")
+        if report.unsigned_tail:
+            sentences.append(f"The last {report.unsigned_tail} events: they are durable but no checkpoint signs them yet.")
         if self.tail.torn_bytes:
             sentences.append(f"The last {self.tail.torn_bytes} bytes of the write-ahead log, which are no whole record: a "
                              "write in progress, or one that was cut off before it was acknowledged.")

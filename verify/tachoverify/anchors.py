@@ -1,0 +1,374 @@
+"""What outsiders vouch for: the published heads under `anchors/`, the time-stamps and cosignatures on them, and the
+events that tell of them. Files, events and log are held against each other; whether an outsider counts is the
+auditor's choice."""
+
+import base64
+import datetime
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import timestamp
+from .directory import Directory
+from .epochs import Epochs, WrongEpoch
+from .event import Event
+from .faults import Fault, Malformed
+from .note import BadSignature, Key, MAX_NOTE_BYTES, Note, Unsigned
+from .policy import Policy
+from .report import INVALID, UNVERIFIABLE, VALID, Report
+
+_MAX_FILES = 256
+UTC = datetime.timezone.utc
+
+
+@dataclass
+class Trust:
+    """What the auditor brings; `None`: not said."""
+
+    policy: Policy | None = None
+    roots: list | None = None
+    heads: list[bytes] = field(default_factory=list)
+    at: datetime.datetime | None = None
+
+
+@dataclass
+class Told:
+    """An anchor that an event tells of."""
+
+    seq: int
+    kind: str
+    name: str
+    size: int
+    root: bytes
+    checkpoint_sha256: str | None = None
+    token_sha256: str | None = None
+    time: datetime.datetime | None = None
+    line: str | None = None
+
+    @property
+    def claim(self) -> str:
+        return "time" if self.kind == "timestamp" else "witnesses"
+
+
+@dataclass
+class Outside:
+    """The head of `size` events existed by `latest`; events behind those in `told` came after `earliest`."""
+
+    kind: str
+    name: str
+    size: int
+    earliest: datetime.datetime
+    latest: datetime.datetime
+    told: list[int] = field(default_factory=list)
+    verified: bool = False
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """RFC 3339; what is finer than a microsecond is cut off."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)", text, re.ASCII)
+    if not found:
+        raise Malformed(f"not a time of RFC 3339: {text!r}")
+    zone = "+00:00" if found[4] in "Zz" else found[4]
+    try:
+        return datetime.datetime.fromisoformat(f"{found[1]}T{found[2]}.{(found[3] or '0').ljust(6, '0')[:6]}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"not a time of the calendar: {text!r}") from error
+
+
+def told_by(seq: int, event: Event) -> Told | None:
+    """What an event tells of an anchor; `Malformed` when its facts are not those of its kind."""
+    kind = event.kind.removeprefix("anchor.")
+    if kind not in ("timestamp", "witness", "copy") or kind == event.kind:
+        return None
+    facts = event.facts
+
+    def text(name: str) -> str:
+        if not isinstance(facts.get(name), str):
+            raise Malformed(f"its facts lack `{name}`")
+        return facts[name]
+
+    size = facts.get("size")
+    if type(size) is not int or not 0 <= size < 1 << 64:
+        raise Malformed("its facts lack `size`")
+    told = Told(seq, kind, "", size, base64.b64decode(text("root")) if _is_root(text("root")) else b"")
+    if not told.root:
+        raise Malformed("its root is none")
+    if kind == "timestamp":
+        told.name, told.token_sha256, told.time = text("authority"), text("token_sha256"), parse_time(text("gen_time"))
+    elif kind == "witness":
+        told.name, told.line = text("witness"), text("signature")
+        if isinstance(facts.get("key"), str):
+            told.name = facts["key"].partition("+")[0]
+        stated = _stated(Note.parse(f"-\n\n{told.line}\n".encode()).signatures[0].bytes)
+        said = parse_time(text("time")) if facts.get("time") is not None else None
+        if (said.replace(microsecond=0) if said else None) != stated:
+            raise Malformed("the time of the cosignature is not the one told")
+    else:
+        told.name = text("place")
+    if kind != "witness":
+        told.checkpoint_sha256 = text("checkpoint_sha256")
+    return told
+
+
+def _is_root(text: str) -> bool:
+    return re.fullmatch("[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=", text, re.ASCII) is not None
+
+
+def _stated(signature: bytes) -> datetime.datetime | None:
+    """The time in a cosignature."""
+    seconds = int.from_bytes(signature[:8], "big")
+    try:
+        return datetime.datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError) as error:
+        raise Malformed("a cosignature of a time beyond the calendar") from error
+
+
+def published(store: Directory) -> list[int]:
+    """Sizes of the heads that have been published."""
+    return [int(name) for name in store.names("anchors") if re.fullmatch("[0-9]{20}", name, re.ASCII)]
+
+
+class Anchors:
+    def __init__(self, store: Directory, trust: Trust, epochs: Epochs, root_at: Callable[[int], bytes], report: Report):
+        self._store, self._trust, self._epochs, self._root_at, self._report = store, trust, epochs, root_at, report
+        self.outside: list[Outside] = []
+
+    def judge(self, sizes: list[int], told: list[Told]) -> None:
+        by_size: dict[int, list[Told]] = {size: [] for size in sizes}
+        for one in told:
+            by_size.setdefault(one.size, []).append(one)
+        # The last head that is the log's: where a later one is not, the change lies between.
+        good = 0
+        for size in sorted(by_size):
+            data = self._head(size, by_size[size], good)
+            if data is not None:
+                good = size
+                self._of_head(size, data, by_size[size])
+        self._conclude()
+
+    def _dir(self, size: int) -> str:
+        return f"anchors/{size:020}"
+
+    def _head(self, size: int, told: list[Told], good: int) -> bytes | None:
+        """The published head's bytes, if it is the log's."""
+        report, path = self._report, f"{self._dir(size)}/checkpoint"
+        if size > report.events:
+            report.fault("sequence", "removed", report.events, f"a head of {size} events was published ({path}), and the log "
+                         f"has {report.events}: its end was cut off")
+            return None
+        data = self._store.read(path)
+        if data is None:
+            report.lacks(told[0].claim if told else "time", _as_told(path, told))
+            return None
+        try:
+            signed = self._epochs.open(data)
+        except WrongEpoch as error:
+            report.fault("epoch", "altered", error.seq, f"{path}: {error}")
+            return None
+        except (Malformed, BadSignature, Unsigned) as error:
+            report.fault("signature", "signature", None, f"{path}: {error or 'no key of the log signed it'}")
+            return None
+        if signed.checkpoint.size != size:
+            report.fault("signature", "altered", None, f"{path} is the head of {signed.checkpoint.size} events")
+        elif self._root_at(size) != signed.checkpoint.root:
+            report.fault("content", "altered", good, f"the head of {size} events that was published ({path}) is not that of "
+                         f"these events: the change lies at event {good} or behind it, before event {size}")
+        else:
+            return data
+        return None
+
+    def _of_head(self, size: int, data: bytes, told: list[Told]) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        for one in told:
+            if one.root != self._root_at(size) or one.checkpoint_sha256 not in (None, digest):
+                self._report.fault(one.claim, "altered", one.seq,
+                                   f"event {one.seq} tells of an anchor of {size} events that is not on this log's head")
+        names = [name.removesuffix(".tsr") for name in self._store.names(self._dir(size)) if name.endswith(".tsr")][:_MAX_FILES]
+        names += dict.fromkeys(one.name for one in told if one.kind == "timestamp" and one.name not in names)
+        for name in names:
+            self._stamp(size, data, name, [one for one in told if one.kind == "timestamp" and one.name == name])
+        self._cosigned(size, data, [one for one in told if one.kind == "witness"])
+        for one in told:
+            if one.kind == "copy":
+                self._list("copy", one.name, size, None, one.seq, UNVERIFIABLE,
+                           "the head lies at that place: fetch it and hold it against the log (--head FILE)")
+
+    def _list(self, kind, name, size, time, told_at, verdict, detail) -> None:
+        self._report.anchors.append({"kind": kind, "name": name, "size": size, "time": _rfc3339(time) if time else None,
+                                     "told_at": told_at, "verdict": verdict, "detail": detail})
+
+    # --- time-stamps
+
+    def _stamp(self, size: int, checkpoint: bytes, name: str, told: list[Told]) -> None:
+        report, path = self._report, f"{self._dir(size)}/{name}.tsr"
+        if "/" in name or name in ("", ".", ".."):
+            report.fault("time", "format", told[0].seq if told else None, f"an authority cannot be called {name!r}")
+            return
+        data = self._store.read(path)
+        if data is None:
+            report.lacks("time", _as_told(path, told))
+            return
+        verdict, claims, detail = self._judge_stamp(data, checkpoint)
+        digest = hashlib.sha256(data).hexdigest()
+        other = next((one for one in told if one.token_sha256 != digest or claims and claims.gen_time != one.time), None)
+        if other:
+            verdict, detail = INVALID, f"it is not the one that event {other.seq} tells of"
+        if verdict == INVALID:
+            report.fault("time", "altered", told[0].seq if told else None, f"{path}: {detail}")
+        elif claims:
+            around = datetime.timedelta(seconds=claims.accuracy_s or 0)
+            if self._trust.at is None or claims.gen_time - around <= self._trust.at:
+                self.outside.append(Outside("timestamp", name, size, claims.gen_time - around, claims.gen_time + around,
+                                            [one.seq for one in told], verdict == VALID))
+        self._list("timestamp", name, size, claims.gen_time if claims else None, told[0].seq if told else None, verdict, detail)
+
+    def _judge_stamp(self, data: bytes, checkpoint: bytes):
+        try:
+            token = timestamp.parse_response(data)
+        except (Malformed, timestamp.Refused) as error:
+            return INVALID, None, str(error)
+        claims, at = token.claims, self._trust.at
+        # Without roots of the auditor's the token is held against itself, which shows damage and nothing more.
+        roots = token.certificates if self._trust.roots is None else self._trust.roots
+        try:
+            verified = timestamp.verify(token, "sha256", hashlib.sha256(checkpoint).digest(), roots)
+        except (timestamp.NotTrusted, timestamp.Unsupported) as error:
+            return UNVERIFIABLE, claims, str(error)
+        except (Malformed, timestamp.Refused) as error:
+            return INVALID, claims, str(error)
+        if at is not None and claims.gen_time > at:
+            return UNVERIFIABLE, claims, "its time lies after the time judged as of"
+        if self._trust.roots is None:
+            return UNVERIFIABLE, claims, ("it is a time-stamp of this head; without the authority's root (--roots FILE) nobody "
+                                          "vouches for it")
+        names = [one.subject.rfc4514_string() for one in (verified.chain[0], verified.chain[-1])]
+        return VALID, claims, f"signed by {names[0]} under the root {names[1]}"
+
+    # --- witnesses
+
+    def _cosigned(self, size: int, checkpoint: bytes, told: list[Told]) -> None:
+        report, path = self._report, f"{self._dir(size)}/cosigned"
+        data = self._store.read(path)
+        if data is None:
+            if told:
+                report.lacks("witnesses", _as_told(path, told))
+            return
+        first = told[0].seq if told else None
+        try:
+            if not data.startswith(checkpoint):
+                raise Malformed("it does not begin with the checkpoint that was published")
+            note = Note.parse(data)
+            by, counts = self._judge_cosigned(note, len(Note.parse(checkpoint).signatures), size)
+        except (Malformed, BadSignature) as error:
+            what = "format" if len(data) > MAX_NOTE_BYTES else "signature"
+            report.fault("witnesses", what, first, f"{path}: {error}")
+            return
+        lines = data[len(checkpoint):].decode().splitlines()
+        for one in told:
+            if one.line not in lines:
+                report.lacks("witnesses", f"the cosignature by {one.name} in {path}, which event {one.seq} tells of,")
+        times = [time for _, time, verdict, _ in by if time and (verdict == VALID or self._trust.policy is None)]
+        if times and (counts or self._trust.policy is None) and (self._trust.at is None or min(times) <= self._trust.at):
+            self.outside.append(Outside("witness", ", ".join(name for name, *_ in by), size, min(times), max(times),
+                                        [one.seq for one in told], counts))
+        for name, time, verdict, detail in by:
+            told_at = next((one.seq for one in told if one.name == name), None)
+            self._list("witness", name, size, time, told_at, verdict, detail)
+
+    def _judge_cosigned(self, note: Note, own: int, size: int):
+        """Who of the witnesses vouches, and whether those whom the policy asks for do."""
+        policy, by = self._trust.policy, []
+        if policy is None:
+            why = "without a policy (--policy FILE) nobody says that this witness counts"
+            return [(one.name, _stated(one.bytes), UNVERIFIABLE, why) for one in note.signatures[own:]], False
+        epoch = self._epochs.of_size(size)
+        if self._epochs.all[0].ed25519 not in policy.logs:
+            return [], False
+        verified = note.verify([epoch.ed25519, *([epoch.ml_dsa] if epoch.ml_dsa else []), *policy.witnesses])
+        now = int(self._trust.at.timestamp()) if self._trust.at else None
+        cosigned = policy.in_time(verified.signers, now)
+        for witness, time in cosigned.items():
+            by.append((witness.name, datetime.datetime.fromtimestamp(time, UTC) if time else None, VALID,
+                       "the policy names this witness"))
+        for witness in policy.witnesses:
+            if witness in verified.unverifiable and witness not in cosigned:
+                by.append((witness.name, None, UNVERIFIABLE, "this machine has no code for its signature"))
+            elif witness not in cosigned and any(signer.key == witness for signer in verified.signers):
+                by.append((witness.name, None, UNVERIFIABLE, "its time lies after the time judged as of"))
+        known = {(witness.name, witness.id) for witness in policy.witnesses}
+        for one in note.signatures[own:]:
+            if (one.name, one.id) not in known:
+                by.append((one.name, _stated(one.bytes), UNVERIFIABLE, "the policy does not name this witness"))
+        enough = policy.meets_quorum(set(cosigned)) if policy.quorum is not None else bool(cosigned)
+        return by, enough
+
+    # --- what they come to
+
+    def _newest(self, kind: str) -> Outside | None:
+        return max((one for one in self.outside if one.verified and one.kind == kind), key=lambda one: one.size, default=None)
+
+    def _conclude(self) -> None:
+        report, events = self._report, self._report.events
+        stamp, witness = self._newest("timestamp"), self._newest("witness")
+        for anchor, word in ((stamp, "time-stamped"), (witness, "cosigned")):
+            if anchor:
+                report.say("time", VALID, f"{anchor.size} of {events} events were {word} by {_rfc3339(anchor.latest)} ({anchor.name})")
+        if self._trust.roots is not None and not stamp:
+            report.lacks("time", "a time-stamp that verifies under the roots given")
+        elif not stamp and not witness:
+            report.say("time", UNVERIFIABLE, "no outsider has vouched for a time" if not self.outside else
+                       "time-stamps or cosignatures are there; whom to trust was not said (--roots, --policy)")
+        report.brackets = brackets(self.outside, events)
+        if any(one["not_before"] and one["not_after"] and parse_time(one["not_before"]) > parse_time(one["not_after"])
+               for one in report.brackets):
+            report.say("time", UNVERIFIABLE, "outsiders contradict each other: an event lies behind an anchor and before an earlier one")
+        trusted = any(one.verified for one in self.outside)
+        reached = max((one.size for one in self.outside if one.verified == trusted), default=0)
+        report.unanchored_tail = {"from": min(reached, events), "events": events - min(reached, events), "verified": trusted}
+        policy = self._trust.policy
+        if witness:
+            report.say("witnesses", VALID, f"{witness.size} of {events} events are cosigned ({witness.name})")
+        elif policy and policy.quorum is not None:
+            report.lacks("witnesses", "a head cosigned by the quorum that the policy asks for")
+        elif not self._trust.heads:
+            report.say("witnesses", UNVERIFIABLE, "no witness that was named (--policy FILE) has vouched for it")
+
+
+def _as_told(what: str, told: list[Told]) -> str:
+    return f"{what}, which event {told[0].seq} tells of," if told else what
+
+
+def _rfc3339(time: datetime.datetime) -> str:
+    text = time.astimezone(UTC).isoformat().replace("+00:00", "")
+    return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+def brackets(outside: list[Outside], events: int) -> list[dict]:
+    """Between which times each event was recorded, whatever the recorder's clock said: after the anchors that events
+    before it hold the bytes of, and before the anchors of the heads that cover it."""
+    trusted = any(one.verified for one in outside)
+    counted = [one for one in outside if one.verified or not trusted]
+    before = sorted(((seq, one.earliest) for one in counted for seq in one.told), key=lambda one: one[0])
+    after = sorted(((one.size, one.latest) for one in counted), key=lambda one: -one[0])
+    cuts = sorted({0, events, *(seq + 1 for seq, _ in before), *(size for size, _ in after)})
+    cuts = [cut for cut in cuts if cut <= events]
+    ranges, at, newest = [], 0, None
+    for begin, end in zip(cuts, cuts[1:]):
+        while at < len(before) and before[at][0] < begin:
+            newest = max(newest, before[at][1]) if newest else before[at][1]
+            at += 1
+        ranges.append({"from": begin, "to": end, "not_before": _rfc3339(newest) if newest else None, "not_after": None})
+    at, oldest = 0, None
+    for one in reversed(ranges):
+        while at < len(after) and after[at][0] >= one["to"]:
+            oldest = min(oldest, after[at][1]) if oldest else after[at][1]
+            at += 1
+        one["not_after"] = _rfc3339(oldest) if oldest else None
+    joined: list[dict] = []
+    for one in ranges:
+        if joined and all(joined[-1][side] == one[side] for side in ("not_before", "not_after")):
+            joined[-1]["to"] = one["to"]
+        else:
+            joined.append(one)
+    return joined
