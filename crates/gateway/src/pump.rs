@@ -1,7 +1,7 @@
 //! Relaying an answer: each byte recorded, then released, under one of three rules.
 //!
-//! - A stream's chunk is queued to the recorder and released at once; it is durable within [`LAG`] of that, or the next
-//!   one waits.
+//! - A stream's chunk is queued to the recorder and released at once; it is durable within [`releasing::LAG`] of that, or
+//!   the next one waits.
 //! - In strict mode a chunk is released when it is durable.
 //! - Any other answer is gathered while it comes without a pause, and released when durable. One that comes at once costs
 //!   one durable append: head, body and terminal event together.
@@ -10,31 +10,29 @@
 //! is released as far as it came, then its terminal event is recorded, then the agent's connection breaks off as well.
 
 mod broken_off;
+mod recording;
+mod releasing;
 mod suspended;
 
-use crate::body::{Gone, Outlet, RelayBody, Relayed, Reply, Room};
+use crate::body::{Outlet, Relayed, Reply};
 use crate::ending::{End, broken};
-use crate::exchange::{self, Call, Form, put_trailers};
+use crate::exchange::{self, Call, Form};
 use crate::forward::{self, strip_answer};
 use crate::memory::{Reservation, recorded};
 use crate::owed::{self, Noted, Queued};
 use crate::relay::{Carried, Disconnect, Observer, Pace};
 use crate::rule::Rule;
 use bytes::Bytes;
-use event::{BodyRef, Draft, Gap, Role};
-use evidence::{BodyWriter, Error, Pending};
+use event::BodyRef;
+use evidence::{BodyWriter, Error};
 use http::{HeaderMap, Response, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
+use recording::{Flush, flushed};
+use releasing::{deliver, release, room};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// How long a released byte may be in memory only.
-const LAG: Duration = Duration::from_millis(50);
-
-/// How many released bytes may be in memory only.
-const LAG_BYTES: u64 = 256 * 1024;
 
 /// How many received bytes wait for their release before reading stops, where the budget has room for them.
 const HELD_BYTES: usize = 256 * 1024;
@@ -56,16 +54,6 @@ enum Step {
     Idle,
     Pause,
     Stopped,
-}
-
-/// Events beside an answer that may be queued and not yet known to be durable.
-const BESIDE: usize = 256;
-
-/// A durable write under way: up to which byte, and how many events beside the answer lie before it.
-struct Flush {
-    pending: Pending,
-    upto: u64,
-    beside: usize,
 }
 
 /// One answer on its way.
@@ -317,146 +305,6 @@ impl Pump {
         Ok(())
     }
 
-    /// Records a chunk, up to the bound.
-    async fn record(&mut self, data: &Bytes) -> Result<(), Error> {
-        let ctx = &self.call.ctx;
-        let room = ctx.limits.response_body.saturating_sub(self.received);
-        let kept = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
-        let Some(kept) = data.get(..kept).filter(|kept| !kept.is_empty()) else {
-            return Ok(());
-        };
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let mut writer = ctx.recorder.body()?;
-                writer.attach(self.call.seq, Role::Response);
-                self.writer.insert(writer)
-            }
-        };
-        writer.write(kept).await
-    }
-
-    /// Starts making durable what is not, where it is time and nothing is under way.
-    async fn start_flush(&mut self) -> Result<(), Error> {
-        let all = self.received == self.flushed && self.head_text.is_empty();
-        if self.flush.is_some() || !self.hurry || all {
-            return Ok(());
-        }
-        self.hurry = false;
-        self.pause = None;
-        let head = self.record_head(true).await?;
-        let pending = match &mut self.writer {
-            Some(writer) => Some(writer.flush().await?),
-            None => head,
-        };
-        self.flushed = self.received;
-        self.flush = pending.map(|pending| Flush {
-            pending,
-            upto: self.received,
-            beside: self.beside.len(),
-        });
-        self.silent_since = tokio::time::Instant::now();
-        Ok(())
-    }
-
-    /// Queues what the observer noted.
-    async fn queue_noted(&mut self) -> Result<(), Error> {
-        for noted in std::mem::take(&mut self.noted) {
-            let queued = Queued::noted(&self.call.ctx, noted).await;
-            self.beside.push_back(queued);
-        }
-        let over = self.beside.len().saturating_sub(BESIDE);
-        if let Some(flush) = &mut self.flush {
-            flush.beside = flush.beside.saturating_sub(over);
-        }
-        self.beside_is_durable(over).await
-    }
-
-    /// Waits for the first `count` events beside the answer. A refusal is each event's own: it breaks the answer off, but
-    /// for a gap, which is made up for at the end.
-    async fn beside_is_durable(&mut self, count: usize) -> Result<(), Error> {
-        let mut refused = None;
-        for _ in 0..count {
-            let Some(mut queued) = self.beside.pop_front() else {
-                break;
-            };
-            if let Err(error) = queued.durable().await {
-                if !queued.is_gap() {
-                    refused.get_or_insert(error);
-                }
-                self.owed.extend(Some(queued).filter(Queued::is_owed));
-            }
-        }
-        refused.map_or(Ok(()), Err)
-    }
-
-    /// Waits for what was queued beside the answer, but for gaps: these are seen to when the call is closed.
-    async fn settle_beside(&mut self) -> Result<(), Error> {
-        let last = self.beside.iter().rposition(|queued| !queued.is_gap());
-        let settled = self.beside_is_durable(last.map_or(0, |at| at + 1)).await;
-        self.owed.extend(self.beside.drain(..));
-        settled
-    }
-
-    /// Records the head once. With `flush`, what resolves when it is durable.
-    async fn record_head(&mut self, flush: bool) -> Result<Option<Pending>, Error> {
-        if self.head_text.is_empty() {
-            return Ok(None);
-        }
-        let mut writer = self.call.ctx.recorder.body()?;
-        writer.attach(self.call.seq, Role::ResponseHead);
-        writer.write(&self.head_text).await?;
-        let pending = if flush {
-            Some(writer.flush().await?)
-        } else {
-            None
-        };
-        self.head_ref = Some(writer.finish(Role::ResponseHead, None, None).await?);
-        self.head_text = Vec::new();
-        Ok(pending)
-    }
-
-    /// Releases the head when its rule allows it.
-    fn release_head(&mut self) -> Result<(), Gone> {
-        if self.rule != Rule::Stream && !self.head_durable {
-            return Ok(());
-        }
-        let (Some(reply), Some(head)) = (self.reply.take(), self.head.take()) else {
-            return Ok(());
-        };
-        self.outlet = Some(reply.head(head, self.declared, self.relayed.clone())?);
-        self.head_released = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Whether the first held chunk may be released now.
-    fn releasable(&self) -> bool {
-        let (Some(_), Some((upto, _))) = (&self.outlet, self.held.front()) else {
-            return false;
-        };
-        if self.rule != Rule::Stream {
-            return self.durable >= *upto;
-        }
-        let head_since = self.head_released.filter(|_| !self.head_durable);
-        let since = head_since.or_else(|| self.lag.front().map(|(_, since)| *since));
-        let late = since.is_some_and(|since| since.elapsed() >= LAG);
-        let many = self.released > self.durable && upto.saturating_sub(self.durable) > LAG_BYTES;
-        !late && !many
-    }
-
-    fn note_release(&mut self, upto: u64, len: usize) {
-        let now = Instant::now();
-        self.call.clock.released.get_or_insert(now);
-        self.released = upto;
-        self.held_bytes -= len;
-        if self.held_bytes == 0 {
-            self.room = Reservation::default();
-        }
-        if self.released > self.durable {
-            self.lag.push_back((self.released, now));
-        }
-    }
-
     /// Closes the call and then releases what is left, with the end it had.
     async fn conclude(mut self, end: End) -> Carried {
         // A connection in mid-answer is of no use any more; its end tells the upstream.
@@ -517,88 +365,6 @@ impl Pump {
             .await
             .ok();
         carried
-    }
-
-    /// Records what is not yet: head, body, trailers, what was cut off.
-    async fn record_rest(&mut self, draft: &mut Draft) -> Result<(), Error> {
-        self.record_head(false).await?;
-        draft.bodies.extend(self.head_ref.take());
-        let ctx = self.call.ctx.clone();
-        let left_out = self.received.saturating_sub(ctx.limits.response_body);
-        if let Some(writer) = self.writer.take() {
-            let Form { media, encoding } = std::mem::take(&mut self.form);
-            let mut body = writer.finish(Role::Response, media, encoding).await?;
-            body.truncated = left_out;
-            draft.bodies.push(body);
-        }
-        if let Some(trailers) = &self.trailers {
-            draft.bodies.push(put_trailers(&ctx, trailers).await?);
-        }
-        if left_out > 0 {
-            let gap = self.call.gap(Gap {
-                of: "response".to_owned(),
-                cause: "truncated".to_owned(),
-                count: left_out,
-                unit: "bytes".to_owned(),
-                from: Some(self.received - left_out),
-                to: Some(self.received.saturating_sub(1)),
-            });
-            self.beside.push_back(Queued::event(&ctx, gap).await);
-        }
-        Ok(())
-    }
-}
-
-/// Releases what was held back until the terminal event was durable. That nobody is there any more changes nothing: the
-/// call is closed.
-async fn deliver(
-    reply: Option<Reply>,
-    outlet: Option<Outlet>,
-    head: Option<Response<()>>,
-    held: VecDeque<(u64, Bytes)>,
-    trailers: Option<HeaderMap>,
-    declared: Option<u64>,
-) {
-    if let (Some(reply), Some(head)) = (reply, head) {
-        let held: VecDeque<Bytes> = held.into_iter().map(|(_, data)| data).collect();
-        let body = RelayBody::whole(held, trailers, declared);
-        reply.whole(head.map(|()| body)).ok();
-        return;
-    }
-    let Some(outlet) = outlet else { return };
-    for (upto, data) in held {
-        if outlet.data(upto, data).await.is_err() {
-            return;
-        }
-    }
-    if let Some(trailers) = trailers
-        && outlet.trailers(trailers).await.is_err()
-    {
-        return;
-    }
-    outlet.end().await.ok();
-}
-
-/// Releases what is held next into the room there is.
-fn release(room: Result<Room<'_>, Gone>, held: &mut VecDeque<(u64, Bytes)>) -> Step {
-    let Ok(room) = room else { return Step::Gone };
-    let (upto, data) = held.pop_front().unwrap_or_default();
-    let len = data.len();
-    room.data(upto, data);
-    Step::Released { upto, len }
-}
-
-async fn flushed(flush: &mut Option<Flush>) -> Result<evidence::Appended, Error> {
-    match flush {
-        Some(flush) => (&mut flush.pending).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn room(outlet: Option<&Outlet>) -> Result<Room<'_>, Gone> {
-    match outlet {
-        Some(outlet) => outlet.ready().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rest of an answer that broke off: recorded, and released as far as the agent takes it.
 
-use super::{Pump, flushed, gone, release, room};
+use super::recording::flushed;
+use super::releasing::{release, room};
+use super::{Pump, gone};
 use crate::ending::End;
 use evidence::Error;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The end of a stream whose answer may come on another: the call is handed over, not closed.
 
-use super::{Pump, deliver};
+use super::Pump;
+use super::releasing::deliver;
 use crate::ending::{End, not_recorded};
 use crate::owed::{self, Queued};
 use crate::relay::{Carried, Suspend};
