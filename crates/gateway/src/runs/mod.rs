@@ -7,20 +7,23 @@
 //! when there are too many. A forgotten run that speaks again by its id begins again under the same id.
 //! Assignment serves the record's order only; no decision to record depends on it.
 
+mod assignment;
 mod branch;
 mod conversations;
 mod delegation;
 mod explicit;
 mod history;
+mod roll;
 
+pub use assignment::{Assignment, Twins};
 pub use conversations::Turn;
 pub use explicit::{Ids, MAX_ID_BYTES, acceptable};
 
 use conversations::{Conversations, Located};
 use delegation::RecentCalls;
-use event::{Agent, Draft, History, Kind, Run, Source};
+use event::Run;
 use protocol::{RequestView, ResponseView};
-use std::collections::{BTreeMap, HashMap};
+use roll::Roll;
 
 /// Bounds of a [`Tracker`].
 #[derive(Debug, Clone, Copy)]
@@ -76,113 +79,13 @@ pub struct Request<'a> {
     pub retry_of: Option<&'a str>,
 }
 
-/// Where a request belongs.
-#[derive(Debug, PartialEq)]
-pub struct Assignment {
-    /// The run, as it stands in the event.
-    pub run: Run,
-    /// The run is new.
-    pub started: bool,
-    /// The run had begun before its parent became known.
-    pub linked: bool,
-    /// How the message history departs from what was seen.
-    pub history: Vec<History>,
-    /// For a model request: hand it back with the answer.
-    pub turn: Option<Turn>,
-    /// Other runs that fit as well, so that the assignment may be wrong between them.
-    pub twins: Option<Twins>,
-    /// Ids that the request carries and that were not believed.
-    pub ignored: u32,
-}
-
-/// Runs that cannot be told apart by what a request says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Twins {
-    /// The one of them that was used last.
-    pub run: String,
-    /// How many they are.
-    pub count: usize,
-}
-
-impl Assignment {
-    /// The events to record before the request itself: `run.start`, `run.link`, `run.history`.
-    ///
-    /// Facts of a start or a link say which other runs fit as well: `twin_run` names one, `twin_runs` counts them, and
-    /// `twin_by` is `same-opening` (they began with the same words and wait for their first answer) or `same-history`
-    /// (they stand at the same words, answers included).
-    #[must_use]
-    pub fn events(&self, agent: &Agent, source: Source) -> Vec<Draft> {
-        let draft = |kind| {
-            let mut draft = Draft::new(kind, source);
-            draft.agent = Some(agent.clone());
-            draft.run = Some(self.run.clone());
-            draft
-        };
-        let twins = self.twins.as_ref().map(|twins| twins.facts(self.started));
-        let start = self.started.then(|| draft(Kind::RunStart));
-        let linked = self.linked || (twins.is_some() && !self.started);
-        let link = linked.then(|| draft(Kind::RunLink));
-        let history = self.history.iter().map(|history| {
-            let mut draft = draft(Kind::RunHistory);
-            draft.history = Some(history.clone());
-            draft
-        });
-        let mut events: Vec<Draft> = start.into_iter().chain(link).chain(history).collect();
-        if let Some(first) = events.first_mut() {
-            first.facts = twins;
-        }
-        events
-    }
-}
-
-impl Assignment {
-    /// Puts the request's own event into the run.
-    pub fn place(self, draft: &mut Draft) {
-        draft.run = Some(self.run);
-        if self.ignored > 0 {
-            let facts = draft.facts.get_or_insert_default();
-            facts.insert("run_ids_ignored".to_owned(), self.ignored.into());
-        }
-    }
-}
-
-impl Twins {
-    fn facts(&self, began: bool) -> serde_json::Map<String, serde_json::Value> {
-        let by = if began {
-            "same-opening"
-        } else {
-            "same-history"
-        };
-        serde_json::Map::from_iter([
-            ("twin_by".to_owned(), by.into()),
-            ("twin_run".to_owned(), self.run.clone().into()),
-            ("twin_runs".to_owned(), self.count.into()),
-        ])
-    }
-}
-
-#[derive(Debug)]
-struct Known {
-    id: String,
-    parent: Option<String>,
-    names: Vec<String>,
-    tick: u64,
-    last_ms: u64,
-}
-
-/// Names kept of one run: its id, its sessions, its servers.
-const MAX_NAMES: usize = 64;
-
 /// The memory of runs.
 #[derive(Debug, Default)]
 pub struct Tracker {
     limits: Limits,
-    runs: HashMap<u64, Known>,
-    order: BTreeMap<u64, u64>,
-    names: HashMap<String, u64>,
+    runs: Roll,
     conversations: Conversations,
     recent: RecentCalls,
-    next_run: u64,
     tick: u64,
     ignored_ids: u64,
 }
@@ -242,7 +145,7 @@ impl Tracker {
         let mut twins = Vec::new();
         let (found, by) = if let Some(named) = said.run {
             let name = format!("run\n{}", named.id);
-            let found = self.names.get(&name).copied();
+            let found = self.runs.named(&name);
             names.push(name);
             parent = named.parent;
             id = Some(named.id);
@@ -251,12 +154,12 @@ impl Tracker {
             (&said.mcp_session, request.continuity)
         {
             let name = session_name(agent, name, session);
-            let found = self.names.get(&name).copied();
+            let found = self.runs.named(&name);
             names.push(name);
             (found, "mcp-session")
         } else if let Some(trace) = said.trace {
             let name = format!("run\n{trace}");
-            let found = self.names.get(&name).copied();
+            let found = self.runs.named(&name);
             names.push(name);
             id = Some(trace);
             (found, "traceparent")
@@ -269,10 +172,10 @@ impl Tracker {
         let started = found.is_none();
         let run = found.unwrap_or_else(|| {
             let id = id.unwrap_or_else(|| ulid::Ulid::from_parts(now_ms, entropy).to_string());
-            self.begin(id)
+            self.runs.begin(id)
         });
-        self.touch(run, now_ms);
-        self.name(run, names);
+        self.runs.touch(run, self.tick, now_ms);
+        self.runs.name(run, names);
 
         let opening = sent
             .as_ref()
@@ -294,12 +197,12 @@ impl Tracker {
                 .or(delegator)
                 .or(origin)
                 .filter(|parent| *parent != run)?;
-            self.runs.get(&parent).map(|known| known.id.clone())
+            self.runs.get(parent).map(|known| known.id.clone())
         });
-        let linked = self.adopt(run, parent) && !started;
+        let linked = self.runs.adopt(run, parent) && !started;
         self.shrink(run);
 
-        let known = self.runs.get(&run)?;
+        let known = self.runs.get(run)?;
         let by = if started && by == "history" {
             "new"
         } else {
@@ -322,7 +225,7 @@ impl Tracker {
     }
 
     fn twins(&self, runs: &[u64]) -> Option<Twins> {
-        let newest = runs.iter().find_map(|run| self.runs.get(run))?;
+        let newest = runs.iter().find_map(|run| self.runs.get(*run))?;
         Some(Twins {
             run: newest.id.clone(),
             count: runs.len(),
@@ -333,7 +236,7 @@ impl Tracker {
     /// off are told too, as the reader saw them.
     pub fn answered(&mut self, agent: &str, turn: Turn, view: Option<&ResponseView>) {
         self.tick += 1;
-        if !self.runs.contains_key(&turn.run) {
+        if self.runs.get(turn.run).is_none() {
             return;
         }
         if let Some(view) = view {
@@ -347,11 +250,12 @@ impl Tracker {
 
     /// The server opened an MCP session for the run: later messages of the session belong to it.
     pub fn session_opened(&mut self, run_id: &str, agent: &str, server: &str, session: &str) {
-        let named = self.names.get(&format!("run\n{run_id}")).copied();
+        let named = self.runs.named(&format!("run\n{run_id}"));
         let Some(run) = named.filter(|_| acceptable(session.as_bytes()).is_some()) else {
             return;
         };
-        self.name(run, vec![session_name(agent, server, session)]);
+        self.runs
+            .name(run, vec![session_name(agent, server, session)]);
     }
 
     fn by_continuity(
@@ -377,12 +281,12 @@ impl Tracker {
                 }
                 if let Some(conversation) = view.conversation.as_ref() {
                     let name = format!("conversation\n{}\n{conversation}", request.agent);
-                    let found = self.names.get(&name).copied();
+                    let found = self.runs.named(&name);
                     names.push(name);
                     return Some((only(found), "previous-response"));
                 }
                 let repeated = request.retry_of.map(|id| format!("run\n{id}"));
-                let repeated = repeated.and_then(|name| self.names.get(&name).copied());
+                let repeated = repeated.and_then(|name| self.runs.named(&name));
                 if repeated.is_some() {
                     return Some((only(repeated), "retry"));
                 }
@@ -396,8 +300,8 @@ impl Tracker {
                     return Some((only(Some(run)), "tool-call"));
                 }
                 let key = format!("server\n{}\n{name}", request.agent);
-                let found = self.names.get(&key).copied().filter(|run| {
-                    let last_ms = self.runs.get(run).map_or(0, |known| known.last_ms);
+                let found = self.runs.named(&key).filter(|run| {
+                    let last_ms = self.runs.get(*run).map_or(0, |known| known.last_ms);
                     !begins && now_ms.saturating_sub(last_ms) < self.limits.idle_ms
                 });
                 names.push(key);
@@ -406,85 +310,12 @@ impl Tracker {
         }
     }
 
-    fn begin(&mut self, id: String) -> u64 {
-        let run = self.next_run;
-        self.next_run += 1;
-        let names = vec![format!("run\n{id}")];
-        for name in &names {
-            self.names.insert(name.clone(), run);
-        }
-        self.runs.insert(
-            run,
-            Known {
-                id,
-                parent: None,
-                names,
-                tick: 0,
-                last_ms: 0,
-            },
-        );
-        run
-    }
-
-    fn touch(&mut self, run: u64, now_ms: u64) {
-        let Some(known) = self.runs.get_mut(&run) else {
-            return;
-        };
-        self.order.remove(&known.tick);
-        known.tick = self.tick;
-        known.last_ms = now_ms;
-        self.order.insert(self.tick, run);
-    }
-
-    /// Makes the run answer to further names. A name moves from the run that had it.
-    fn name(&mut self, run: u64, names: Vec<String>) {
-        for name in names {
-            if self.names.get(&name) == Some(&run) {
-                continue;
-            }
-            let Some(known) = self.runs.get_mut(&run) else {
-                return;
-            };
-            if known.names.len() >= MAX_NAMES {
-                // The first is the id itself.
-                let oldest = known.names.remove(1);
-                if self.names.get(&oldest) == Some(&run) {
-                    self.names.remove(&oldest);
-                }
-            }
-            known.names.push(name.clone());
-            self.names.insert(name, run);
-        }
-    }
-
-    /// Sets the parent where there is none yet. Returns whether it did.
-    fn adopt(&mut self, run: u64, parent: Option<String>) -> bool {
-        match (self.runs.get_mut(&run), parent) {
-            (Some(known), Some(parent)) if known.parent.is_none() && known.id != parent => {
-                known.parent = Some(parent);
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Forgets the least recently used runs until the bounds hold; never `but`.
     fn shrink(&mut self, but: u64) {
         while self.runs.len() > self.limits.runs || self.conversations.units() > self.limits.units {
-            let oldest = self
-                .order
-                .iter()
-                .map(|(tick, run)| (*tick, *run))
-                .find(|(_, r)| *r != but);
-            let Some((tick, run)) = oldest else { return };
-            self.order.remove(&tick);
-            if let Some(known) = self.runs.remove(&run) {
-                for name in known.names {
-                    if self.names.get(&name) == Some(&run) {
-                        self.names.remove(&name);
-                    }
-                }
-            }
+            let Some(run) = self.runs.forget_oldest(but) else {
+                return;
+            };
             self.conversations.forget(run);
             self.recent.forget(run);
         }
