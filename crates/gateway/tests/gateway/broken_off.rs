@@ -1,9 +1,11 @@
 //! What an upstream sent before it broke off reaches the agent, to the last byte, and then the connection breaks off.
 
+use crate::disk::Switch;
 use crate::rig::*;
 use event::{Role, State};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
 
 const ROUNDS: usize = 25;
 
@@ -81,33 +83,44 @@ async fn a_long_answer_that_breaks_off_arrives_as_far_as_it_goes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_tells_what_an_agent_that_left_was_given() {
-    let upstream = Upstream::scripted(|_, mut stream| async move {
-        let mut raw = chunked_head("text/event-stream");
-        raw.extend(chunk(&noise(20_000_000)));
-        // The agent is gone before this is through.
-        stream.write_all(&raw).await.ok();
-        to_end(&mut stream).await;
+    let (given, held) = (noise(1000), noise(100_000));
+    let len = (given.len() + held.len()) as u64;
+    let go = Arc::new(Notify::new());
+    let upstream = Upstream::scripted({
+        let (go, given) = (go.clone(), given.clone());
+        move |_, mut stream| {
+            let (go, given, held) = (go.clone(), given.clone(), held.clone());
+            async move {
+                let begun = [chunked_head("text/event-stream"), chunk(&given)].concat();
+                stream.write_all(&begun).await.unwrap();
+                go.notified().await;
+                stream.write_all(&chunk(&held)).await.unwrap();
+                to_end(&mut stream).await;
+            }
+        }
     })
     .await;
-    let rig = Rig::new(upstream.addr).await;
+    let switch = Switch::default();
+    let rig = Rig::on_disk(upstream.addr, &switch, |config| config.strict = true).await;
     let mut client = rig.connect().await;
     client.write_all(&post("/raw/x", b"{}")).await.unwrap();
-    let mut got = Vec::new();
-    until(&mut client, &mut got, b"\r\n\r\n").await;
-    // Everything between them is full now: more arrives than goes on.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until(&mut client, &mut Vec::new(), &given).await;
+    // What comes now is received and not released, until the disk has it.
+    switch.stall(true);
+    go.notify_one();
+    rig.shows(|figures| figures.response_bytes == len).await;
     reset(client);
+    rig.shows(|figures| figures.connections == 0).await;
+    switch.stall(false);
     let (_, end) = rig.one().await;
     assert_eq!(end.outcome.as_ref().unwrap().state, State::ClientAborted);
-    let stored = rig.body_ref(&end, Role::Response).unwrap().len;
-    let relayed = end.http.unwrap().relayed.unwrap();
-    assert!(relayed > 0 && relayed < stored, "{relayed} of {stored}");
+    assert_eq!(rig.body_ref(&end, Role::Response).unwrap().len, len);
+    assert_eq!(end.http.unwrap().relayed, Some(given.len() as u64));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_http2_as_well() {
     use http_body_util::BodyExt as _;
-    use hyper_util::rt::{TokioExecutor, TokioIo};
     let body = noise(200_000);
     let mut streamed = chunked_head("text/event-stream");
     streamed.extend(chunk(&body));
@@ -121,13 +134,7 @@ async fn over_http2_as_well() {
             })
             .await;
             let rig = Rig::new(upstream.addr).await;
-            let (mut sender, connection) = hyper::client::conn::http2::handshake(
-                TokioExecutor::new(),
-                TokioIo::new(rig.connect().await),
-            )
-            .await
-            .unwrap();
-            tokio::spawn(connection);
+            let mut sender = rig.http2().await;
             let request = http::Request::get(format!("http://{}/raw/h2", rig.addr))
                 .body(http_body_util::Empty::<bytes::Bytes>::new())
                 .unwrap();

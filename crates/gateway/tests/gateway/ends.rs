@@ -385,16 +385,10 @@ async fn an_upstream_that_is_held_up_by_its_agent_is_not_silent() {
         .await
         .unwrap()
         .into_body();
-    let figures = rig.gateway.figures();
     let mut sent = 0;
     for part in &parts {
         sent += part.len() as u64;
-        within(async {
-            while figures.sample().response_bytes < sent {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        rig.shows(|figures| figures.response_bytes >= sent).await;
         step.notify_one();
     }
     // The agent takes its time; the upstream could say nothing that would be read.
@@ -512,16 +506,10 @@ async fn shutdown_ends_requests_that_never_arrive_whole() {
         .await
         .unwrap();
     // A head that was not taken yet would be turned away instead.
-    within(async {
-        while rig.gateway.figures().sample().open_calls == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-    // Within the patience for calls that do not end, there is none left.
-    tokio::time::timeout(Duration::from_secs(4), rig.stop())
-        .await
-        .unwrap();
+    rig.shows(|figures| figures.open_calls == 1).await;
+    rig.stop().await;
+    // Had the gateway lost its patience with the call, it would be open still.
+    assert_eq!(rig.of(&["http.response"]).len(), 1);
     assert_eq!(ended(&rig).await, state(State::Expired, "shutdown"));
     let (request, _) = rig.one().await;
     assert_eq!(rig.body(&request, Role::Request), b"abc");

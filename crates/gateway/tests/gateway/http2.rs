@@ -4,7 +4,6 @@ use crate::rig::*;
 use bytes::Bytes;
 use event::Role;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_of_http2_is_served() {
@@ -15,13 +14,7 @@ async fn a_client_of_http2_is_served() {
     raw.extend_from_slice(b"0\r\n\r\n");
     let upstream = Upstream::answering(raw).await;
     let rig = Rig::new(upstream.addr).await;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(
-        TokioExecutor::new(),
-        TokioIo::new(rig.connect().await),
-    )
-    .await
-    .unwrap();
-    tokio::spawn(connection);
+    let mut sender = rig.http2().await;
     let sent = vec![b'x'; 200_000];
     let mut answers = Vec::new();
     for _ in 0..4 {
@@ -65,20 +58,12 @@ async fn a_stream_that_is_reset_ends_its_call() {
     let upstream =
         Upstream::scripted(|_, mut stream| async move { drop(to_end(&mut stream).await) }).await;
     let rig = Rig::new(upstream.addr).await;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(
-        TokioExecutor::new(),
-        TokioIo::new(rig.connect().await),
-    )
-    .await
-    .unwrap();
-    tokio::spawn(connection);
+    let mut sender = rig.http2().await;
     let request = http::Request::post(format!("http://{}/raw/h2", rig.addr))
         .body(Full::new(Bytes::from("{}")))
         .unwrap();
     let call = tokio::spawn(sender.send_request(request));
-    while upstream.seen().is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
+    until_seen(&upstream, 1).await;
     call.abort();
     let (_, end) = rig.one().await;
     assert_eq!(end.outcome.unwrap().state, event::State::ClientAborted);

@@ -3,7 +3,8 @@
 use crate::disk::{MoodyDisk, Switch};
 use event::{BodyRef, Line, Role};
 use evidence::{Options, Recorder, Store};
-use gateway::{Config, Gateway, Upstream as Configured};
+use gateway::{Config, Gateway, Sample, Upstream as Configured};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use protocol::UpstreamApi;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -109,6 +110,33 @@ impl Rig {
 
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    /// A connection of HTTP/2, by prior knowledge.
+    pub(crate) async fn http2<B>(&self) -> hyper::client::conn::http2::SendRequest<B>
+    where
+        B: hyper::body::Body<Data: Send, Error: std::error::Error + Send + Sync>
+            + Send
+            + Unpin
+            + 'static,
+    {
+        let io = TokioIo::new(self.connect().await);
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// Waits until the gateway's figures are as `wanted`.
+    pub(crate) async fn shows(&self, wanted: impl Fn(&Sample) -> bool) {
+        let figures = self.gateway.figures();
+        within(async {
+            while !wanted(&figures.sample()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
     }
 
     /// Sends a request on a connection of its own and returns all that comes back until the connection ends.
