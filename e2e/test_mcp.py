@@ -113,21 +113,29 @@ def test_sdk_to_sdk_over_http(recorder, servers, agent, server, mode):
     assert len({call.request["run"]["id"] for call in calls}) == 1 or mode != "legacy", "one session is one run"
 
 
+async def call_a_good_and_a_bad_tool(client):
+    good = await client.call_tool("get_weather", {"city": "Bergen"})
+    assert good.content[0].text == "Bergen: 12 degrees, rain \u2602"
+    assert (await client.call_tool("broken", {})).is_error
+
+
+def good_and_bad_calls(recorder: Recorder, agent: str):
+    """What is recorded of them: both were answered."""
+    calls = tool_calls(recorder, agent, 2)
+    assert [call.request["tool"]["name"] for call in calls] == ["get_weather", "broken"]
+    assert [call.state for call in calls] == ["completed"] * 2
+    return calls
+
+
 def test_the_first_http_transport(recorder, servers, agent):
     """2024-11-05: a stream to listen to, and an address to post to that the server names in it."""
 
     async def work():
         async with Client(sse_client(recorder.agent(agent, "mcp/sse")), mode="legacy") as client:
-            good = await client.call_tool("get_weather", {"city": "Bergen"})
-            bad = await client.call_tool("broken", {})
-            return good, bad
+            await call_a_good_and_a_bad_tool(client)
 
-    good, bad = asyncio.run(work())
-    assert good.content[0].text == "Bergen: 12 degrees, rain \u2602"
-    assert bad.is_error
-    calls = tool_calls(recorder, agent, 2)
-    assert [call.request["tool"]["name"] for call in calls] == ["get_weather", "broken"]
-    assert [call.state for call in calls] == ["completed"] * 2
+    asyncio.run(work())
+    calls = good_and_bad_calls(recorder, agent)
     posted = {entry["request"] for entry in servers["sse"].ledger() if entry["method"] == "POST"}
     assert {sha256(call.sent) for call in calls} <= posted
 
@@ -198,16 +206,10 @@ def test_sdk_to_sdk_over_stdio(recorder, agent, mode):
     async def work():
         async with Client(wrapped, mode=mode) as client:
             assert len((await client.list_tools()).tools) == 4
-            good = await client.call_tool("get_weather", {"city": "Oslo"})
-            bad = await client.call_tool("broken", {})
-            return good, bad
+            await call_a_good_and_a_bad_tool(client)
 
-    good, bad = asyncio.run(work())
-    assert good.content[0].text == "Oslo: 12 degrees, rain \u2602"
-    assert bad.is_error
-    calls = tool_calls(recorder, agent, 2)
-    assert [call.request["tool"]["name"] for call in calls] == ["get_weather", "broken"]
-    assert [call.state for call in calls] == ["completed"] * 2
+    asyncio.run(work())
+    calls = good_and_bad_calls(recorder, agent)
     assert calls[0].request["source"] == "mcp-stdio"
     events = until("the process is seen to end", lambda: [
         found for found in [recorder.events(agent=agent)] if any(e["kind"] == "process.exit" for e in found)])[0]

@@ -14,26 +14,31 @@ use std::path::{Path, PathBuf};
 
 const CALLS: u64 = 400;
 
-fn record(dir: &Path) {
+/// Records what `fill` gives to a recorder of this segment size, and closes it.
+fn recording<T>(dir: &Path, segment_bytes: u64, fill: impl AsyncFnOnce(&Recorder) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
         let options = Options {
-            segment_bytes: 1 << 20,
+            segment_bytes,
             ..Options::new(dir)
         };
         let recorder = Recorder::open(options).unwrap();
+        let filled = fill(&recorder).await;
+        recorder.close().await.unwrap();
+        filled
+    })
+}
+
+fn record(dir: &Path) {
+    recording(dir, 1 << 20, async |recorder| {
         for index in 0..CALLS {
             let mut draft = Draft::new(Kind::ToolRequest, Source::Gateway);
             let bytes = format!("argument {index} ").repeat(1 + index as usize % 40);
-            draft.bodies.push(
-                recorder
-                    .put(Role::Request, None, None, bytes.as_bytes())
-                    .await
-                    .unwrap(),
-            );
+            let body = recorder.put(Role::Request, None, None, bytes.as_bytes());
+            draft.bodies.push(body.await.unwrap());
             let call = recorder.append(&draft).await.unwrap().seq;
             let mut draft = Draft::new(Kind::ToolResponse, Source::Gateway);
             draft.exchange = Some(Exchange {
@@ -47,7 +52,6 @@ fn record(dir: &Path) {
             });
             recorder.append(&draft).await.unwrap();
         }
-        recorder.close().await.unwrap();
     });
 }
 
@@ -113,16 +117,7 @@ fn any_flipped_bit_of_evidence_is_found() {
 
 /// Sends a growing context whole, `CONTEXTS` times, and returns what was sent.
 fn record_contexts(dir: &Path) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let options = Options {
-            segment_bytes: 256 << 10,
-            ..Options::new(dir)
-        };
-        let recorder = Recorder::open(options).unwrap();
+    recording(dir, 256 << 10, async |recorder| {
         let mut sent: Vec<String> = Vec::new();
         for turn in 0..CONTEXTS {
             let mut context = sent.last().cloned().unwrap_or_default();
@@ -138,7 +133,6 @@ fn record_contexts(dir: &Path) -> Vec<String> {
             recorder.append(&draft).await.unwrap();
             sent.push(context);
         }
-        recorder.close().await.unwrap();
         sent
     })
 }

@@ -30,7 +30,12 @@ pub const MAY_ISSUE: &str = "basicConstraints=critical,CA:TRUE\n\
     keyUsage=critical,keyCertSign,cRLSign\n\
     subjectKeyIdentifier=hash\n";
 
+/// What stands before the first section holds for each that does not say otherwise.
 const CONFIGURATION: &str = "\
+serial = tsa-serial.txt
+default_policy = 1.2.3.4.1
+digests = sha256, sha384, sha512
+ess_cert_id_chain = no
 [ca]
 default_ca = here
 [here]
@@ -49,45 +54,27 @@ distinguished_name = name
 prompt = no
 [name]
 [plain]
-serial = tsa-serial.txt
-default_policy = 1.2.3.4.1
 other_policies = 1.2.3.4.5
-digests = sha256, sha384, sha512
 signer_digest = sha256
 accuracy = secs:1, millisecs:500, microsecs:100
 clock_precision_digits = 3
 ordering = yes
 tsa_name = yes
 ess_cert_id_alg = sha256
-ess_cert_id_chain = no
 [chain]
-serial = tsa-serial.txt
-default_policy = 1.2.3.4.1
-digests = sha256, sha384, sha512
 signer_digest = sha256
 ess_cert_id_alg = sha512
 ess_cert_id_chain = yes
 [strong]
-serial = tsa-serial.txt
-default_policy = 1.2.3.4.1
-digests = sha256, sha384, sha512
 signer_digest = sha512
 ess_cert_id_alg = sha384
-ess_cert_id_chain = no
 [old]
-serial = tsa-serial.txt
-default_policy = 1.2.3.4.1
-digests = sha256, sha384, sha512
 signer_digest = sha384
 ess_cert_id_alg = sha1
-ess_cert_id_chain = no
 [sha1]
-serial = tsa-serial.txt
-default_policy = 1.2.3.4.1
 digests = sha256
 signer_digest = sha1
 ess_cert_id_alg = sha1
-ess_cert_id_chain = no
 ";
 
 /// How a token is made: a section of the authority's configuration.

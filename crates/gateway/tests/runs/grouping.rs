@@ -352,20 +352,24 @@ fn a_delegated_task_is_a_child_run() {
     assert_eq!(stranger.run.parent, None);
 }
 
+/// What the agent `a` asks of an MCP server in mid-session.
+fn to_server(name: &str) -> Request<'_> {
+    Request {
+        agent: "a",
+        ids: Ids::default(),
+        continuity: Continuity::Server {
+            name,
+            begins: false,
+        },
+        tool_call: None,
+        retry_of: None,
+    }
+}
+
 #[test]
 fn an_mcp_call_joins_the_run_that_asked_for_it() {
     let mut bench = Bench::default();
-    let server = Continuity::Server {
-        name: "crm",
-        begins: false,
-    };
-    let plain = Request {
-        agent: "a",
-        ids: Ids::default(),
-        continuity: server,
-        tool_call: None,
-        retry_of: None,
-    };
+    let plain = to_server("crm");
     let model = bench.ask(&[message("user", "look up 7")]);
     let mut reply = answer(&message("assistant", "calling"));
     reply.tool_calls = vec![tool_call("mcp__crm__lookup", r#"{"id":7}"#)];
@@ -375,7 +379,6 @@ fn an_mcp_call_joins_the_run_that_asked_for_it() {
 
     let call = Request {
         tool_call: Some(("lookup", r#"{ "id": 7 }"#)),
-        retry_of: None,
         ..plain
     };
     let joined = bench.request(&call).unwrap();
@@ -427,17 +430,7 @@ fn a_server_without_sessions_goes_on_until_it_is_idle() {
         ..Limits::default()
     };
     let mut tracker = Tracker::new(limits);
-    let server = Continuity::Server {
-        name: "crm",
-        begins: false,
-    };
-    let plain = Request {
-        agent: "a",
-        ids: Ids::default(),
-        continuity: server,
-        tool_call: None,
-        retry_of: None,
-    };
+    let plain = to_server("crm");
     let first = tracker.assign(&plain, 1000, 1).unwrap();
     assert_eq!(
         tracker.assign(&plain, 1099, 2).unwrap().run.id,

@@ -19,5 +19,7 @@ mod openssl_agrees;
 mod public_vectors_hold;
 mod sigstore_agrees;
 
+#[path = "../../../../fuzz/entries/corpus.rs"]
+mod corpus;
 #[path = "../../../../fuzz/entries/timestamp.rs"]
 mod fuzz_entries;

@@ -31,5 +31,7 @@ mod tree_by_definition;
 mod witness_messages_are_strict;
 mod witnesses_refuse_forks;
 
+#[path = "../../../../fuzz/entries/corpus.rs"]
+mod corpus;
 #[path = "../../../../fuzz/entries/tlog.rs"]
 mod fuzz_entries;
