@@ -169,17 +169,3 @@ impl Position<'_> {
         out.extend_from_slice(sealed);
     }
 }
-
-/// The `seq` that a line written by [`Position::write_line`] begins with; `None` for any other bytes.
-#[must_use]
-pub fn position_of(line: &[u8]) -> Option<u64> {
-    let (_, rest) = digits(line.strip_prefix(br#"{"v":"#)?);
-    let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?);
-    let seq = std::str::from_utf8(seq).ok()?.parse().ok()?;
-    rest.starts_with(b",").then_some(seq)
-}
-
-fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|byte| !byte.is_ascii_digit());
-    bytes.split_at(end.unwrap_or(bytes.len()))
-}

@@ -14,7 +14,7 @@ mod kind;
 mod line;
 
 pub use body::{BodyRef, Role};
-pub use draft::{Draft, Position, SealError, position_of};
+pub use draft::{Draft, Position, SealError};
 pub use fields::{
     Agent, Credential, Exchange, Gap, GenAi, History, Http, Ids, Mcp, Outcome, Run, State, Timing,
     ToolRef, Usage, WebSocket,

@@ -1,4 +1,4 @@
-//! What verification needs of an event line, read without building the whole of it.
+//! What settling and verification need of an event line, read without building the whole of it.
 
 use event::{BodyRef, Line};
 use memchr::memmem::Finder;
@@ -42,7 +42,7 @@ impl Glance {
     /// The fields stand in a fixed order at the head of every line that this version writes; inside
     /// a JSON string their quotes would be escaped, so what is found is a key.
     fn fast(line: &[u8]) -> Option<Self> {
-        let (seq, rest) = number(line.strip_prefix(br#"{"v":1,"seq":"#)?)?;
+        let (seq, rest) = position(line)?;
         let rest = text(rest.strip_prefix(br#","time":""#)?)?.1;
         let (_, rest) = number(rest.strip_prefix(br#","boot_ns":"#)?)?;
         let rest = text(rest.strip_prefix(br#","boot":""#)?)?.1;
@@ -80,6 +80,16 @@ impl Glance {
             bodies: line.bodies,
         })
     }
+}
+
+/// The `seq` that a line of this version begins with; `None` for any other bytes.
+pub(crate) fn seq(line: &[u8]) -> Option<u64> {
+    let (seq, rest) = position(line)?;
+    rest.starts_with(b",").then_some(seq)
+}
+
+fn position(line: &[u8]) -> Option<(u64, &[u8])> {
+    number(line.strip_prefix(br#"{"v":1,"seq":"#)?)
 }
 
 /// `None` only when `call` is.
@@ -135,7 +145,45 @@ mod tests {
         out
     }
 
+    #[test]
+    fn only_a_line_of_this_version_begins_with_a_seq() {
+        for (line, expected) in [
+            (r#"{"v":1,"seq":0,"time""#, Some(0)),
+            (r#"{"v":1,"seq":18446744073709551615,"#, Some(u64::MAX)),
+            (r#"{"v":1,"seq":18446744073709551616,"#, None),
+            (r#"{"v":1,"seq":7"#, None),
+            (r#"{"v":1,"seq":7}"#, None),
+            (r#"{"v":1,"seq":,"#, None),
+            (r#"{"v":1,"seq":-1,"#, None),
+            (r#"{"v":1,"seq":+1,"#, None),
+            (r#"{"v":1,"seq":1.0,"#, None),
+            (r#"{"v":1,"seq":"1","#, None),
+            (r#"{"v":1,"seq": 1,"#, None),
+            (r#" {"v":1,"seq":1,"#, None),
+            (r#"{"v":,"seq":1,"#, None),
+            (r#"{"v":2,"seq":1,"#, None),
+            (r#"{"v":11,"seq":1,"#, None),
+            (r#"{"seq":1,"v":1,"#, None),
+            ("", None),
+        ] {
+            assert_eq!(seq(line.as_bytes()), expected, "{line}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_line_begins_with_the_seq_it_was_written_with(
+            at in any::<u64>(), sealed in prop::collection::vec(any::<u8>(), 0..50), cut in any::<prop::sample::Index>(),
+        ) {
+            let position = Position { seq: at, time: "t", boot_ns: 1, boot: "b", stream: 0, n: 0 };
+            let mut line = Vec::new();
+            position.write_line(&sealed, &mut line);
+            prop_assert_eq!(seq(&line), Some(at));
+            let cut = cut.index(line.len());
+            let found = seq(&line[..cut]);
+            prop_assert!(found.is_none() || found == Some(at));
+        }
+
         #[test]
         fn the_glance_sees_what_the_parser_sees(
             kind in prop::sample::select(Kind::ALL),

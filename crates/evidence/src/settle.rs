@@ -4,6 +4,7 @@
 //! bytes that were written, not the bytes that were meant: what a checkpoint signs has been read back.
 
 use crate::error::Error;
+use crate::glance;
 use crate::keys::LogKey;
 use crate::published::{self, Published};
 use crate::recipe;
@@ -80,7 +81,7 @@ impl Settler {
         match record {
             Record::Event { flags, call, line } => {
                 let seq = self.tiles.size();
-                if event::position_of(line) != Some(seq) {
+                if glance::seq(line) != Some(seq) {
                     return Err(wal(format!("event {seq} is missing or out of its place")));
                 }
                 self.tiles.push(self.disk.as_ref(), line)?;
