@@ -134,8 +134,8 @@ impl Facts {
     }
 
     /// A request event of `kind` with what the head says.
-    pub(crate) fn draft(&self, ctx: &Context, kind: Kind) -> Draft {
-        let mut draft = Draft::new(kind, Source::Gateway);
+    pub(crate) fn draft(&self, ctx: &Context, kind: Kind) -> Box<Draft> {
+        let mut draft = Box::new(Draft::new(kind, Source::Gateway));
         draft.agent = Some(self.agent.clone());
         draft.credential.clone_from(&self.credential);
         draft.http = Some(self.http.clone());
@@ -240,7 +240,7 @@ pub(crate) struct Call {
     /// `seq` of the request event.
     pub(crate) seq: u64,
     /// The request event as it was recorded.
-    pub(crate) request: Draft,
+    pub(crate) request: Box<Draft>,
     /// Its moments so far.
     pub(crate) clock: Clock,
 }
@@ -248,7 +248,7 @@ pub(crate) struct Call {
 /// A request's bytes and events, ready to be recorded.
 pub(crate) struct Opening {
     /// The request event.
-    pub(crate) draft: Draft,
+    pub(crate) draft: Box<Draft>,
     /// Events that come before it: a run's start, its history.
     pub(crate) ahead: Vec<Draft>,
     /// The head as it is recorded.
@@ -274,7 +274,7 @@ impl Call {
         } = opening;
         let mut before = Vec::with_capacity(ahead.len());
         for draft in ahead {
-            before.push(Queued::event(ctx, draft).await);
+            before.push(Queued::event(ctx, Box::new(draft)).await);
         }
         draft.bodies.push(
             ctx.recorder
@@ -320,12 +320,10 @@ impl Call {
     }
 
     /// The terminal event so far: who and what are the request's.
-    pub(crate) fn closing(&self) -> Draft {
+    pub(crate) fn closing(&self) -> Box<Draft> {
         let request = &self.request;
-        let mut draft = Draft::new(
-            request.kind.closed_by().unwrap_or(Kind::HttpResponse),
-            request.source,
-        );
+        let kind = request.kind.closed_by().unwrap_or(Kind::HttpResponse);
+        let mut draft = Box::new(Draft::new(kind, request.source));
         draft.agent.clone_from(&request.agent);
         draft.run.clone_from(&request.run);
         draft.http.clone_from(&request.http);
@@ -347,15 +345,15 @@ impl Call {
     }
 
     /// Queues the call's terminal event.
-    pub(crate) async fn close(&self, mut draft: Draft, outcome: Outcome) -> Queued {
+    pub(crate) async fn close(&self, mut draft: Box<Draft>, outcome: Outcome) -> Queued {
         draft.outcome = Some(outcome);
         draft.timing = Some(self.clock.timing(Instant::now()));
         Queued::event(&self.ctx, draft).await
     }
 
     /// A gap event that belongs to this call.
-    pub(crate) fn gap(&self, gap: Gap) -> Draft {
-        let mut draft = Draft::new(Kind::Gap, Source::Gateway);
+    pub(crate) fn gap(&self, gap: Gap) -> Box<Draft> {
+        let mut draft = Box::new(Draft::new(Kind::Gap, Source::Gateway));
         draft.agent.clone_from(&self.request.agent);
         draft.run.clone_from(&self.request.run);
         draft.causes.push(self.seq);

@@ -21,14 +21,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Noted {
     /// The event.
-    pub(crate) draft: Draft,
+    pub(crate) draft: Box<Draft>,
     /// Role, media type and bytes of its body.
     pub(crate) body: Option<(Role, Option<String>, Bytes)>,
 }
 
 impl Noted {
     /// An event without a body.
-    pub(crate) const fn event(draft: Draft) -> Self {
+    pub(crate) const fn event(draft: Box<Draft>) -> Self {
         Self { draft, body: None }
     }
 }
@@ -98,7 +98,7 @@ fn body_bytes(draft: &Draft) -> u64 {
 /// An event that was queued, or could not be.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    draft: Draft,
+    draft: Box<Draft>,
     fate: Fate,
 }
 
@@ -110,7 +110,7 @@ enum Fate {
 
 impl Queued {
     /// Queues an event. Its order is fixed when this returns; whether it is recorded, [`Self::durable`] knows.
-    pub(crate) async fn event(ctx: &Context, mut draft: Draft) -> Self {
+    pub(crate) async fn event(ctx: &Context, mut draft: Box<Draft>) -> Self {
         let fate = match submit(ctx, &mut draft).await {
             Ok(pending) => Fate::Open(pending),
             Err(error) => Fate::Known(Err(error)),
@@ -137,7 +137,7 @@ impl Queued {
     }
 
     /// An event that could not be queued as it is.
-    pub(crate) const fn refused(draft: Draft, error: Error) -> Self {
+    pub(crate) const fn refused(draft: Box<Draft>, error: Error) -> Self {
         Self {
             draft,
             fate: Fate::Known(Err(error)),
@@ -228,7 +228,7 @@ async fn settle_all(ctx: &Context, mut queued: Vec<Queued>) -> Result<(), Error>
 }
 
 /// Tries one event again and again, on behalf of all that wait: each refusal counts as one in the record.
-async fn wait_for_room(ctx: &Context, mut draft: Draft) -> Queued {
+async fn wait_for_room(ctx: &Context, mut draft: Box<Draft>) -> Queued {
     loop {
         tokio::time::sleep(PAUSE).await;
         let mut queued = Queued::event(ctx, draft).await;

@@ -172,16 +172,9 @@ pub(crate) async fn carry(
     let request = match forward::outgoing(&target, address, &parts, held, false) {
         Ok(request) => request,
         Err(_) => {
-            return Some(
-                unanswered(
-                    call,
-                    observer.as_mut(),
-                    Unanswered::Address,
-                    schema,
-                    Some(reply),
-                )
-                .await,
-            );
+            let why = Unanswered::Address;
+            let ended = unanswered(call, observer.as_mut(), why, schema, Some(reply));
+            return Some(Box::pin(ended).await);
         }
     };
     call.clock.forwarded = Some(Instant::now());

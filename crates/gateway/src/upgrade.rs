@@ -220,7 +220,9 @@ async fn switched(
         Ok(head) => {
             draft.bodies.push(head);
             match meet(agent_side, upstream_side, reply, response).await {
-                Ok((agent, upstream)) => tunnel::run(&call, agent, upstream, carries).await,
+                Ok((agent, upstream)) => {
+                    Box::pin(tunnel::run(&call, agent, upstream, carries)).await
+                }
                 Err(ended) => ended,
             }
         }

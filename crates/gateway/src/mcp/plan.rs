@@ -179,7 +179,7 @@ impl Exchange<'_> {
         Ok((plan, seq))
     }
 
-    fn draft(&self, kind: Kind) -> Draft {
+    fn draft(&self, kind: Kind) -> Box<Draft> {
         let mut draft = self.facts.draft(self.ctx, kind);
         draft.run = self
             .assignment
@@ -189,7 +189,7 @@ impl Exchange<'_> {
     }
 
     /// A message that asks for no answer: its event, its bytes recorded.
-    async fn message(&self, message: &Message<'_>, view: &View<'_>) -> Result<Draft, Error> {
+    async fn message(&self, message: &Message<'_>, view: &View<'_>) -> Result<Box<Draft>, Error> {
         let mut draft = record::message(Source::Gateway, &self.party, Direction::ToServer, view);
         draft.run = self
             .assignment
@@ -217,7 +217,7 @@ impl Exchange<'_> {
     ) -> Result<Vec<Draft>, Error> {
         let mut before = Vec::new();
         for draft in first {
-            before.push(Queued::event(self.ctx, draft).await);
+            before.push(Queued::event(self.ctx, Box::new(draft)).await);
         }
         let mut opening = Vec::new();
         let queued = self.queue_calls(posted, &mut opening).await;
@@ -250,16 +250,16 @@ impl Exchange<'_> {
         }
         let mut others = Vec::new();
         for (message, view) in posted.others() {
-            others.push(self.message(message, view).await?);
+            others.push(*self.message(message, view).await?);
         }
-        others.extend(self.losses(posted));
+        others.extend(self.losses(posted).map(|draft| *draft));
         Ok(others)
     }
 
     async fn queue_calls(
         &self,
         posted: &Posted<'_>,
-        opening: &mut Vec<(Pending, Draft, record::Asked, jsonrpc::Id)>,
+        opening: &mut Vec<(Pending, Box<Draft>, record::Asked, jsonrpc::Id)>,
     ) -> Result<(), Error> {
         for (message, view) in posted.requests() {
             let Some(id) = view.id.clone() else { continue };
@@ -280,7 +280,7 @@ impl Exchange<'_> {
     }
 
     /// The gap that what was posted leaves where it is not understood, or not all of it is read.
-    fn losses(&self, posted: &Posted<'_>) -> Option<Draft> {
+    fn losses(&self, posted: &Posted<'_>) -> Option<Box<Draft>> {
         let direction = Direction::ToServer;
         let mut draft = match posted.payload {
             None if posted.unreadable => {

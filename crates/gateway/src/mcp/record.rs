@@ -62,8 +62,8 @@ pub(crate) fn message(
     party: &Party,
     direction: Direction,
     view: &View<'_>,
-) -> Draft {
-    let mut draft = Draft::new(Kind::McpMessage, source);
+) -> Box<Draft> {
+    let mut draft = Box::new(Draft::new(Kind::McpMessage, source));
     draft.agent = Some(party.agent.clone());
     let mut mcp = mcp(party, view);
     mcp.direction = Some(direction.as_str().to_owned());
@@ -76,8 +76,8 @@ pub(crate) fn message(
 }
 
 /// The event of a line that holds no message, and of which nothing is lost.
-pub(crate) fn empty(source: Source, party: &Party, direction: Direction, why: &str) -> Draft {
-    let mut draft = Draft::new(Kind::McpMessage, source);
+pub(crate) fn empty(source: Source, party: &Party, direction: Direction, why: &str) -> Box<Draft> {
+    let mut draft = Box::new(Draft::new(Kind::McpMessage, source));
     draft.agent = Some(party.agent.clone());
     draft.mcp = Some(directed(party, direction));
     fact(&mut draft, "problem", Value::from(why));
@@ -90,19 +90,30 @@ pub(crate) fn not_understood(
     party: &Party,
     direction: Direction,
     why: &str,
-) -> Draft {
+) -> Box<Draft> {
     let mut draft = lost(source, party, direction, "not-understood", 1);
     fact(&mut draft, "problem", Value::from(why));
     draft
 }
 
 /// The gap that the messages of a batch leave which are beyond the number that is read.
-pub(crate) fn left_out(source: Source, party: &Party, direction: Direction, count: u64) -> Draft {
+pub(crate) fn left_out(
+    source: Source,
+    party: &Party,
+    direction: Direction,
+    count: u64,
+) -> Box<Draft> {
     lost(source, party, direction, "left-out", count)
 }
 
-fn lost(source: Source, party: &Party, direction: Direction, cause: &str, count: u64) -> Draft {
-    let mut draft = Draft::new(Kind::Gap, source);
+fn lost(
+    source: Source,
+    party: &Party,
+    direction: Direction,
+    cause: &str,
+    count: u64,
+) -> Box<Draft> {
+    let mut draft = Box::new(Draft::new(Kind::Gap, source));
     draft.agent = Some(party.agent.clone());
     draft.mcp = Some(directed(party, direction));
     draft.gap = Some(Gap {

@@ -323,7 +323,7 @@ impl Watch {
         out.push(self.noted(draft, Role::Message, raw));
     }
 
-    fn noted(&self, mut draft: Draft, role: Role, raw: &str) -> Noted {
+    fn noted(&self, mut draft: Box<Draft>, role: Role, raw: &str) -> Noted {
         draft.run.clone_from(&self.run);
         draft.causes.extend(self.seq.get());
         let body = Bytes::copy_from_slice(raw.as_bytes());
@@ -344,7 +344,7 @@ impl Watch {
         )));
     }
 
-    fn lost(&self, mut draft: Draft) -> Noted {
+    fn lost(&self, mut draft: Box<Draft>) -> Noted {
         draft.run.clone_from(&self.run);
         draft.causes.extend(self.seq.get());
         Noted::event(draft)

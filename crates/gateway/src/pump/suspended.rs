@@ -9,7 +9,12 @@ use event::Draft;
 
 impl Pump {
     /// Records what has come, hands the call over to whoever waits for its answer, and releases what is left.
-    pub(super) async fn suspend(mut self, suspend: Suspend, mut draft: Draft, end: End) -> Carried {
+    pub(super) async fn suspend(
+        mut self,
+        suspend: Suspend,
+        mut draft: Box<Draft>,
+        end: End,
+    ) -> Carried {
         let Suspend { mut event, park } = suspend;
         if let Some(http) = &mut event.http {
             http.status = Some(self.status);
@@ -19,7 +24,7 @@ impl Pump {
         let beside = self.settle_beside().await;
         let (ctx, seq) = (self.call.ctx.clone(), self.call.seq);
         let durable = match noted.and(recorded).and(beside) {
-            Ok(()) => Queued::event(&ctx, *event).await.durable().await.map(drop),
+            Ok(()) => Queued::event(&ctx, event).await.durable().await.map(drop),
             Err(error) => Err(error),
         };
         if durable.is_err() {

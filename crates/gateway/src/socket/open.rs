@@ -72,7 +72,7 @@ impl Open {
 /// A call whose request event is queued.
 pub(super) struct Opened {
     /// The event.
-    pub(super) request: Draft,
+    pub(super) request: Box<Draft>,
     pub(super) asked: Asked,
     /// When its line was whole.
     pub(super) received: Instant,

@@ -222,7 +222,7 @@ impl<'a> Pipe<'a> {
         submit(&self.call.ctx, &mut draft).await
     }
 
-    fn gap(&self, cause: &str) -> Draft {
+    fn gap(&self, cause: &str) -> Box<Draft> {
         self.call.gap(Gap {
             of: format!("websocket {}", self.direction.as_str()),
             cause: cause.to_owned(),
@@ -232,9 +232,9 @@ impl<'a> Pipe<'a> {
         })
     }
 
-    fn draft(&self, opcode: &str, message_type: Option<String>) -> Draft {
+    fn draft(&self, opcode: &str, message_type: Option<String>) -> Box<Draft> {
         let request = &self.call.request;
-        let mut draft = Draft::new(Kind::WebSocketMessage, Source::Gateway);
+        let mut draft = Box::new(Draft::new(Kind::WebSocketMessage, Source::Gateway));
         draft.agent.clone_from(&request.agent);
         draft.run.clone_from(&request.run);
         draft.exchange = Some(Exchange {

@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Queues an event of a line.
-    async fn event(&self, mut draft: Draft, due: &mut Due) {
+    async fn event(&self, mut draft: Box<Draft>, due: &mut Due) {
         draft.run.get_or_insert_with(|| self.run.clone());
         due.queued.push(Queued::event(&self.ctx, draft).await);
     }
@@ -184,9 +184,9 @@ impl Session {
             self.party.version.clone_from(&view.protocol_version);
         }
         for draft in self.linked(view) {
-            self.event(draft, due).await;
+            self.event(Box::new(draft), due).await;
         }
-        let mut draft = Draft::new(record::request_kind(view), self.source);
+        let mut draft = Box::new(Draft::new(record::request_kind(view), self.source));
         draft.agent = Some(self.party.agent.clone());
         draft.run = Some(self.run.clone());
         draft.governance.clone_from(&self.ctx.governance);

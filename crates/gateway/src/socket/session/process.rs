@@ -52,14 +52,14 @@ impl Session {
             .iter()
             .flat_map(|assignment| assignment.events(&agent, source))
         {
-            before.push(Queued::event(&ctx, draft).await);
+            before.push(Queued::event(&ctx, Box::new(draft)).await);
         }
 
         let argv = redacted(&hello.argv, &ctx.secret_names, &ctx.recorder);
         let detail = json!({ "argv": argv, "cwd": hello.cwd, "env": hello.env });
         let detail =
             serde_json::to_vec(&detail).map_err(|error| Error::Event(error.to_string()))?;
-        let mut draft = Draft::new(Kind::ProcessStart, source);
+        let mut draft = Box::new(Draft::new(Kind::ProcessStart, source));
         draft.agent = Some(agent.clone());
         draft.run = Some(run.clone());
         draft.governance.clone_from(&ctx.governance);
