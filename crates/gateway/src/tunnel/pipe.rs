@@ -12,6 +12,7 @@ use event::{Draft, Exchange, Gap, Kind, Role, Source, WebSocket};
 use evidence::{BodyWriter, Error, Pending};
 use protocol::websocket::{Direction, Message, Opcode, Reader, message_type};
 use protocol::{Said, SessionReader};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -26,6 +27,9 @@ const MESSAGE_BYTES: usize = 16 << 20;
 
 /// How long a released byte may be in memory only.
 const LAG: Duration = Duration::from_millis(50);
+
+/// How many durable writes may be under way behind what is released.
+const BEHIND: usize = 1024;
 
 /// How one direction ended.
 #[derive(Debug, Clone, Copy)]
@@ -80,31 +84,22 @@ impl<'a> Pipe<'a> {
     ) -> Result<PipeEnd, Error> {
         let at_once = self.direction == Direction::ServerToClient && !self.call.ctx.strict;
         let mut buffer = vec![0; READ_BYTES];
-        let mut behind: Option<(Pending, Instant)> = None;
+        let mut behind = Behind::default();
         loop {
             let read = from.read(&mut buffer).await.unwrap_or(0);
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
                 // The end is not told before what came before it is durable.
-                if let Some((pending, _)) = behind {
-                    pending.await?;
-                }
+                behind.all().await?;
                 // That the receiver is gone as well changes nothing.
                 to.shutdown().await.ok();
                 return Ok(self.ended(true));
             };
             activity.note();
-            let queued = self.record(bytes).await?;
-            if !at_once {
-                if let Some(pending) = queued {
-                    pending.await?;
-                }
+            self.record(bytes, &mut behind).await?;
+            if at_once {
+                behind.settle().await?;
             } else {
-                settle(&mut behind).await?;
-                if let Some(pending) = queued {
-                    // The later acknowledgement covers the earlier write.
-                    let since = behind.map_or_else(Instant::now, |(_, since)| since);
-                    behind = Some((pending, since));
-                }
+                behind.all().await?;
             }
             if to.write_all(bytes).await.is_err() || to.flush().await.is_err() {
                 return Ok(self.ended(false));
@@ -124,7 +119,7 @@ impl<'a> Pipe<'a> {
         let ctx = &self.call.ctx;
         let mut recorded = Ok(());
         if let Some(unfinished) = self.unfinished.take() {
-            let gap = self.gap("incomplete");
+            let gap = self.gap("incomplete", 1, "elements");
             self.gaps.push(Queued::event(ctx, gap).await);
             let bytes = self.submit_bytes(unfinished).await;
             recorded = match bytes {
@@ -135,9 +130,8 @@ impl<'a> Pipe<'a> {
         settle_queued(ctx, self.gaps).await.and(recorded)
     }
 
-    /// Queues these bytes: as the messages that they complete, and as they are where they complete none. Resolves to what
-    /// is durable with the last of them.
-    async fn record(&mut self, bytes: &[u8]) -> Result<Option<Pending>, Error> {
+    /// Queues these bytes: as the messages that they complete, and as they are where they complete none.
+    async fn record(&mut self, bytes: &[u8], behind: &mut Behind) -> Result<(), Error> {
         let mut messages = Vec::new();
         let (mut readable, mut unfinished) = (false, 0);
         if let Some(reader) = &mut self.reader {
@@ -145,13 +139,16 @@ impl<'a> Pipe<'a> {
             readable = reader.problem().is_none();
             unfinished = usize::try_from(reader.unfinished()).unwrap_or(usize::MAX);
         }
-        let mut last = None;
         for message in messages {
             self.closed |= message.opcode == Opcode::Close;
-            last = Some(self.submit(message).await?);
+            let cut_off = message.truncated;
+            behind.push(self.submit(message).await?).await?;
+            if cut_off > 0 {
+                self.note(self.gap("truncated", cut_off, "bytes")).await;
+            }
         }
         if !readable {
-            return self.submit_unreadable(bytes).await.map(Some);
+            return behind.push(self.submit_unreadable(bytes).await?).await;
         }
         let begun = bytes.len().saturating_sub(unfinished);
         if begun > 0 {
@@ -159,8 +156,8 @@ impl<'a> Pipe<'a> {
             self.unfinished = None;
         }
         match bytes.get(begun..).filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => self.hold(bytes).await.map(Some),
-            None => Ok(last),
+            Some(bytes) => behind.push(self.hold(bytes).await?).await,
+            None => Ok(()),
         }
     }
 
@@ -204,8 +201,7 @@ impl<'a> Pipe<'a> {
     /// What is no WebSocket frame, or no longer one, is recorded as it passes.
     async fn submit_unreadable(&mut self, bytes: &[u8]) -> Result<Pending, Error> {
         if self.reader.is_some() && !std::mem::replace(&mut self.gap_noted, true) {
-            let gap = self.gap("not-understood");
-            self.gaps.push(Queued::event(&self.call.ctx, gap).await);
+            self.note(self.gap("not-understood", 1, "elements")).await;
         }
         let mut body = match self.unfinished.take() {
             Some(begun) => begun,
@@ -222,12 +218,22 @@ impl<'a> Pipe<'a> {
         submit(&self.call.ctx, &mut draft).await
     }
 
-    fn gap(&self, cause: &str) -> Box<Draft> {
+    /// Queues a gap. Of those before it, the last is given up when it is durable; one that was refused is seen to at the end.
+    async fn note(&mut self, gap: Box<Draft>) {
+        if let Some(last) = self.gaps.last_mut()
+            && last.durable().await.is_ok()
+        {
+            self.gaps.pop();
+        }
+        self.gaps.push(Queued::event(&self.call.ctx, gap).await);
+    }
+
+    fn gap(&self, cause: &str, count: u64, unit: &str) -> Box<Draft> {
         self.call.gap(Gap {
             of: format!("websocket {}", self.direction.as_str()),
             cause: cause.to_owned(),
-            count: 1,
-            unit: "elements".to_owned(),
+            count,
+            unit: unit.to_owned(),
             ..Gap::default()
         })
     }
@@ -250,20 +256,49 @@ impl<'a> Pipe<'a> {
     }
 }
 
-/// Clears what has become durable; waits for it when it is late.
-async fn settle(behind: &mut Option<(Pending, Instant)>) -> Result<(), Error> {
-    let Some((pending, since)) = behind else {
-        return Ok(());
-    };
-    if since.elapsed() >= LAG {
-        pending.await?;
-        *behind = None;
-        return Ok(());
+/// Durable writes under way, in order, each with a refusal of its own: that a later one is durable says nothing about it.
+#[derive(Default)]
+struct Behind(VecDeque<(Pending, Instant)>);
+
+impl Behind {
+    /// One more is under way. Where there are too many, waits for the first.
+    async fn push(&mut self, pending: Pending) -> Result<(), Error> {
+        if self.0.len() >= BEHIND {
+            self.first().await?;
+        }
+        self.0.push_back((pending, Instant::now()));
+        Ok(())
     }
-    let done = poll_fn(|cx| Poll::Ready(Pin::new(&mut *pending).poll(cx))).await;
-    if let Poll::Ready(done) = done {
-        done?;
-        *behind = None;
+
+    /// Lets go of what has become durable; waits for what is late.
+    async fn settle(&mut self) -> Result<(), Error> {
+        while let Some((pending, since)) = self.0.front_mut() {
+            if since.elapsed() >= LAG {
+                self.first().await?;
+                continue;
+            }
+            match poll_fn(|cx| Poll::Ready(Pin::new(&mut *pending).poll(cx))).await {
+                Poll::Ready(done) => done?,
+                Poll::Pending => return Ok(()),
+            };
+            self.0.pop_front();
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Waits for all.
+    async fn all(&mut self) -> Result<(), Error> {
+        while !self.0.is_empty() {
+            self.first().await?;
+        }
+        Ok(())
+    }
+
+    async fn first(&mut self) -> Result<(), Error> {
+        if let Some((pending, _)) = self.0.front_mut() {
+            pending.await?;
+            self.0.pop_front();
+        }
+        Ok(())
+    }
 }

@@ -1,8 +1,10 @@
 //! Connections that leave HTTP: the bytes pass, each message is recorded.
 
+use crate::disk::Switch;
 use crate::rig::*;
 use event::{Line, Role, State};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -17,9 +19,12 @@ fn frame(opcode: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mask_bit = if masked { 0x80 } else { 0 };
     if payload.len() < 126 {
         out.push(mask_bit | u8::try_from(payload.len()).unwrap());
-    } else {
+    } else if let Ok(len) = u16::try_from(payload.len()) {
         out.push(mask_bit | 126);
-        out.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(&len.to_be_bytes());
+    } else {
+        out.push(mask_bit | 127);
+        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
     }
     if masked {
         let mask = [1u8, 2, 3, 4];
@@ -226,5 +231,106 @@ async fn what_is_not_websocket_is_recorded_as_it_passes() {
             ("raw".to_owned(), b"ping".to_vec()),
             ("raw".to_owned(), b"ping".to_vec())
         ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_over_the_bound_passes_whole_and_leaves_a_gap() {
+    let long = frame(2, &vec![7; (16 << 20) + 5], false);
+    let close = frame(8, &[0x03, 0xe8], false);
+    let upstream = Upstream::scripted({
+        let sent = [long.as_slice(), &close].concat();
+        move |_, mut stream| {
+            let sent = sent.clone();
+            async move {
+                stream.write_all(SWITCH).await.unwrap();
+                stream.write_all(&sent).await.unwrap();
+                to_end(&mut stream).await;
+            }
+        }
+    })
+    .await;
+    let rig = Rig::new(upstream.addr).await;
+    let mut client = rig.connect().await;
+    client.write_all(ASK).await.unwrap();
+    assert_eq!(
+        read_exactly(&mut client, SWITCH.len()).await.len(),
+        SWITCH.len()
+    );
+    assert!(read_exactly(&mut client, long.len()).await == long);
+    assert_eq!(read_exactly(&mut client, close.len()).await, close);
+    drop(client);
+    rig.one().await;
+    let [message, _] = &rig.of(&["websocket.message"])[..] else {
+        panic!("not two messages");
+    };
+    assert_eq!(rig.body_ref(message, Role::Message).unwrap().truncated, 5);
+    let gaps: Vec<_> = rig
+        .of(&["gap"])
+        .into_iter()
+        .map(|line| line.gap.unwrap())
+        .collect();
+    let told: Vec<_> = gaps
+        .iter()
+        .map(|gap| {
+            (
+                gap.of.as_str(),
+                gap.cause.as_str(),
+                gap.count,
+                gap.unit.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("websocket server-to-client", "truncated", 5, "bytes")]
+    );
+}
+
+/// Two messages come at once, and the disk has room for the second only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_without_room_does_not_pass_beside_one_with_room() {
+    let messages = noise(24 << 20);
+    let passed = Arc::new(AtomicUsize::new(0));
+    let [len, pong] = [24_000, 0].map(|len| frame(10, &vec![0; len], true).len());
+    let upstream = Upstream::scripted({
+        let passed = passed.clone();
+        move |_, mut stream| {
+            let passed = passed.clone();
+            async move {
+                stream.write_all(SWITCH).await.unwrap();
+                let mut pair = vec![0; len + pong];
+                while stream.read_exact(&mut pair).await.is_ok() {
+                    passed.fetch_add(1, Relaxed);
+                    // An agent that is gone is found out by the next read.
+                    stream.write_all(&frame(10, b"", false)).await.ok();
+                }
+            }
+        }
+    })
+    .await;
+    let switch = Switch::default();
+    let rig = Rig::on_disk(upstream.addr, &switch, |_| {}).await;
+    let mut client = rig.connect().await;
+    client.write_all(ASK).await.unwrap();
+    let mut got = Vec::new();
+    until(&mut client, &mut got, b"\r\n\r\n").await;
+    switch.fill(true);
+    let mut answer = [0; 2];
+    let went_on = async |message: &[u8], client: &mut TcpStream, answer: &mut [u8]| {
+        let pair = [frame(2, message, true), frame(9, b"", true)].concat();
+        client.write_all(&pair).await.is_ok() && within(client.read_exact(answer)).await.is_ok()
+    };
+    let mut sent = messages.chunks_exact(24_000);
+    while went_on(sent.next().unwrap(), &mut client, &mut answer).await {}
+    switch.fill(false);
+    let (_, end) = rig.one().await;
+    assert_eq!(end.outcome.unwrap().error.as_deref(), Some("not_recorded"));
+    let recorded = rig.of(&["websocket.message"]);
+    let recorded = recorded.iter().filter(|line| !line.bodies.is_empty());
+    let (recorded, passed) = (recorded.count(), passed.load(Relaxed));
+    assert!(
+        passed <= recorded,
+        "{passed} passed, {recorded} are recorded"
     );
 }
