@@ -79,6 +79,8 @@ pub(crate) struct EventCommand {
     /// The line after its opening brace and position.
     pub(crate) sealed: Vec<u8>,
     pub(crate) bodies: Vec<u64>,
+    /// It was refused before and is counted as refused.
+    pub(crate) counted: bool,
     pub(crate) ack: Ack,
 }
 

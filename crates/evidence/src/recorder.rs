@@ -255,8 +255,22 @@ impl Recorder {
     /// # Errors
     /// As [`Self::append`].
     pub async fn submit(&self, draft: &Draft) -> Result<Pending, Error> {
+        self.submit_as(draft, false).await
+    }
+
+    /// As [`Self::submit`], for an event that was refused with [`Error::Full`] before: refused again, it is not
+    /// counted again.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn submit_again(&self, draft: &Draft) -> Result<Pending, Error> {
+        self.submit_as(draft, true).await
+    }
+
+    async fn submit_as(&self, draft: &Draft, counted: bool) -> Result<Pending, Error> {
         let (ack, pending) = oneshot::channel();
-        let (command, bytes) = event_command(draft, ack)?;
+        let (mut command, bytes) = event_command(draft, ack)?;
+        command.counted = counted;
         self.queue(Command::Event(command), bytes).await?;
         Ok(Pending(pending))
     }
@@ -410,6 +424,7 @@ pub(crate) fn event_command(
         call,
         sealed,
         bodies: draft.bodies.iter().map(|body| body.id).collect(),
+        counted: false,
         ack,
     };
     Ok((command, bytes))

@@ -288,7 +288,7 @@ impl Sequencer {
             .iter()
             .any(|id| self.refused_bodies.contains(id));
         if body_refused || !self.make_room(event.sealed.len() + 512, closes)? {
-            self.refused_events += 1;
+            self.refused_events += u64::from(!event.counted);
             self.progress.refused(self.refused_events);
             event.ack.send(Err(self.wal.full())).ok();
             // The first is told at once, from the reserve: nobody knows how this ends.

@@ -516,6 +516,40 @@ fn a_full_disk_refuses_and_says_so_and_nothing_is_lost() {
     }
 }
 
+/// One event that is tried until there is room for it is one refusal, however often that is.
+#[test]
+fn an_event_that_is_tried_again_is_refused_once() {
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let options = small(Path::new("unused"));
+    let refused = runtime().block_on(async {
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        disk.set_room(Some(0));
+        let (_, error) = append_until_failure(&recorder, 10_000).await;
+        assert!(matches!(error, Some(Error::Full(_))), "{error:?}");
+        let again = request("again");
+        while recorder.append(&again).await.is_ok() {}
+        let refused = recorder.status().refused;
+        for _ in 0..20 {
+            let tried = recorder.submit_again(&again).await.unwrap().await;
+            assert!(matches!(tried, Err(Error::Full(_))), "{tried:?}");
+        }
+        assert_eq!(recorder.status().refused, refused);
+        disk.set_room(None);
+        let mut tries = 0;
+        while recorder.submit_again(&again).await.unwrap().await.is_err() {
+            tries += 1;
+            assert!(tries < 500, "the recorder never went on");
+        }
+        recorder.close().await.unwrap();
+        refused
+    });
+    let store = Store::open_on(Arc::new(disk)).unwrap();
+    let gaps = lines(&store).into_iter().filter_map(|line| line.gap);
+    let full = gaps.filter(|gap| gap.cause == "disk-full");
+    assert_eq!(full.map(|gap| gap.count).sum::<u64>(), refused);
+}
+
 /// A call that has not ended when the recorder does in good order ends at the next start.
 #[test]
 fn a_call_left_open_by_a_clean_end_is_closed_at_the_next_start() {

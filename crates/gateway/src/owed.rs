@@ -39,9 +39,19 @@ impl Noted {
 /// # Errors
 /// As [`evidence::Recorder::submit`], but never that the event is too long.
 pub(crate) async fn submit(ctx: &Context, draft: &mut Draft) -> Result<Pending, Error> {
+    submit_as(ctx, draft, false).await
+}
+
+/// `counted`: it was refused before, and the record counts it as that.
+async fn submit_as(ctx: &Context, draft: &mut Draft, counted: bool) -> Result<Pending, Error> {
     let mut steps = shorten::STEPS.iter();
     loop {
-        match ctx.recorder.submit(draft).await {
+        let submitted = if counted {
+            ctx.recorder.submit_again(draft).await
+        } else {
+            ctx.recorder.submit(draft).await
+        };
+        match submitted {
             Err(Error::Event(why)) => match steps.next() {
                 Some(step) => step(draft),
                 None => return Err(Error::Event(why)),
@@ -99,6 +109,8 @@ fn body_bytes(draft: &Draft) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Queued {
     draft: Box<Draft>,
+    /// The recorder has been asked to take it.
+    submitted: bool,
     fate: Fate,
 }
 
@@ -110,12 +122,25 @@ enum Fate {
 
 impl Queued {
     /// Queues an event. Its order is fixed when this returns; whether it is recorded, [`Self::durable`] knows.
-    pub(crate) async fn event(ctx: &Context, mut draft: Box<Draft>) -> Self {
-        let fate = match submit(ctx, &mut draft).await {
+    pub(crate) async fn event(ctx: &Context, draft: Box<Draft>) -> Self {
+        Self::queue(ctx, draft, false).await
+    }
+
+    /// Queues one that was refused once more.
+    async fn again(self, ctx: &Context) -> Self {
+        Self::queue(ctx, self.draft, self.submitted).await
+    }
+
+    async fn queue(ctx: &Context, mut draft: Box<Draft>, counted: bool) -> Self {
+        let fate = match submit_as(ctx, &mut draft, counted).await {
             Ok(pending) => Fate::Open(pending),
             Err(error) => Fate::Known(Err(error)),
         };
-        Self { draft, fate }
+        Self {
+            draft,
+            submitted: true,
+            fate,
+        }
     }
 
     /// Queues an event behind its body.
@@ -140,6 +165,7 @@ impl Queued {
     pub(crate) const fn refused(draft: Box<Draft>, error: Error) -> Self {
         Self {
             draft,
+            submitted: false,
             fate: Fate::Known(Err(error)),
         }
     }
@@ -212,14 +238,14 @@ async fn settle_all(ctx: &Context, mut queued: Vec<Queued>) -> Result<(), Error>
             if !queued.draft.bodies.is_empty() {
                 give_up_bodies(&mut queued.draft, 0);
             }
-            again.push_back(queued.draft);
+            again.push_back(queued);
         }
         queued = Vec::with_capacity(again.len());
         if is_full && let Some(first) = again.pop_front() {
             queued.push(wait_for_room(ctx, first).await);
         }
-        for draft in again {
-            queued.push(Queued::event(ctx, draft).await);
+        for refused in again {
+            queued.push(refused.again(ctx).await);
         }
         if queued.is_empty() {
             return settled;
@@ -227,13 +253,13 @@ async fn settle_all(ctx: &Context, mut queued: Vec<Queued>) -> Result<(), Error>
     }
 }
 
-/// Tries one event again and again, on behalf of all that wait: each refusal counts as one in the record.
-async fn wait_for_room(ctx: &Context, mut draft: Box<Draft>) -> Queued {
+/// Tries one event again and again, on behalf of all that wait.
+async fn wait_for_room(ctx: &Context, mut queued: Queued) -> Queued {
     loop {
         tokio::time::sleep(PAUSE).await;
-        let mut queued = Queued::event(ctx, draft).await;
+        queued = queued.again(ctx).await;
         match queued.durable().await {
-            Err(error) if !is_gone(&error) => draft = queued.draft,
+            Err(error) if !is_gone(&error) => {}
             _ => return queued,
         }
     }
