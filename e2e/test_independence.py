@@ -8,6 +8,7 @@ refusal itself is asserted. After each attack an honest agent's calls are all in
 import hashlib
 import http.client
 import itertools
+import os
 import pathlib
 import re
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import urllib.parse
 
 import pytest
-from installed import PACKAGING, RECORDER, Installed, install, needs, unit
+from installed import AGENT, PACKAGING, RECORDER, Installed, as_user, install, needs
 from tacho import TACHO, until
 
 CONFIG = """
@@ -156,6 +157,13 @@ def test_it_cannot_reach_the_control_side(recorder):
     commands = [words for words in (["keys", "rotate"], ["anchor"]) if knows(words[0])]
     all_refused(recorder.hostile("control", commands=commands).ends())
     assert not (recorder.root / "agent/ran").exists(), "what `tacho run` wraps does not begin without a recorder"
+
+
+def program_in(place: pathlib.Path) -> str:
+    """The program where another user may run it."""
+    copy = place / "tacho"
+    shutil.copy(TACHO, copy)
+    return str(copy)
 
 
 def knows(command: str) -> bool:
@@ -312,6 +320,21 @@ def test_a_disk_it_fills_stops_agents_and_loses_nothing(place, model):
 
 
 # --- what sets it up
+
+
+def test_a_directory_that_is_another_users_is_warned_about(place):
+    """The one way to give a recorder's files away: to let an agent own the directory that they lie in."""
+    needs()
+    theirs = place / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, AGENT, AGENT)
+    theirs.chmod(0o777)
+    command = [*as_user(RECORDER), program_in(place), "serve", "--data", str(theirs), "--gateway", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
+    assert process.stdout.readline().startswith("ready ")
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert f"belongs to another user ({AGENT})" in said
 
 
 def test_installing_again_changes_nothing_and_taking_it_away_leaves_the_evidence(place, model):

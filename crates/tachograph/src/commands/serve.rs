@@ -17,7 +17,7 @@ use gateway::Gateway;
 use gateway::socket::Listener;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -238,6 +238,15 @@ fn warn_if_open(data: &Path) {
         note(&format!(
             "warning: {here} is open to other users of this machine (mode {mode:04o}), and what agents send is confidential: `chmod 700 {here}`",
             here = data.display()
+        ));
+    }
+    // The kernel says who this process is; root is above every user anyway.
+    let me = std::fs::metadata("/proc/self").map(|me| me.uid());
+    if meta.uid() != 0 && me.is_ok_and(|me| me != meta.uid()) {
+        note(&format!(
+            "warning: {here} belongs to another user ({owner}), who can take away and replace what lies in it: give it to the recorder's own",
+            here = data.display(),
+            owner = meta.uid()
         ));
     }
 }
