@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tachoverify import tlog
 from tachoverify.crc32c import crc32c
@@ -21,6 +22,15 @@ from tachoverify.wal import read_tail
 
 def files(store: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in sorted(store.rglob("*")) if path.is_file() and path.stat().st_size]
+
+
+#: A key for tests, from a seed that anybody can see is no secret.
+def private_key(number: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+
+
+def public_key(name: str, kind: int, private: Ed25519PrivateKey) -> Key:
+    return Key.of(name, kind, private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
 # --- blind changes to one file
@@ -124,15 +134,65 @@ def write_tiles(store: pathlib.Path, events: list[bytes]) -> bytes:
     return tree.root()
 
 
-def sign(store: pathlib.Path, size: int, root: bytes, seed: bytes | None = None) -> None:
+def own_key(store: pathlib.Path) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex((store / "keys/log.key").read_text().split()[1]))
+
+
+def signature_line(key: Key, signature: bytes) -> str:
+    return f"\u2014 {key.name} {base64.b64encode(key.id + signature).decode()}\n"
+
+
+def head(store: pathlib.Path, size: int, root: bytes, private: Ed25519PrivateKey | None = None) -> str:
     """A checkpoint by the store's own key, or by another of the same name."""
-    key = Key.parse((store / "log/vkey").read_text().strip())
-    if seed is None:
-        seed = bytes.fromhex((store / "keys/log.key").read_text().split()[1])
-    private = Ed25519PrivateKey.from_private_bytes(seed)
-    text = f"{key.name}\n{size}\n{base64.b64encode(root).decode()}\n"
-    signature = base64.b64encode(key.id + private.sign(text.encode())).decode()
-    (store / "log/checkpoint").write_text(f"{text}\n\u2014 {key.name} {signature}\n")
+    origin = (store / "log/vkey").read_text().partition("+")[0]
+    private = private or own_key(store)
+    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    return f"{text}\n{signature_line(public_key(origin, 1, private), private.sign(text.encode()))}"
+
+
+def sign(store: pathlib.Path, size: int, root: bytes, private: Ed25519PrivateKey | None = None) -> None:
+    (store / "log/checkpoint").write_text(head(store, size, root, private))
+
+
+def root_of(events: list[bytes]) -> bytes:
+    tree = tlog.Tree(lambda *_: None)
+    for event in events:
+        tree.push(event)
+    return tree.root()
+
+
+# --- what outsiders add, and the events that tell of it
+
+
+def publish(store: pathlib.Path, size: int) -> pathlib.Path:
+    """The head of the first `size` events as the recorder publishes it; returns its directory."""
+    folder = store / f"anchors/{size:020}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint").write_text(head(store, size, root_of(read_events(store)[:size])))
+    return folder
+
+
+def cosign(folder: pathlib.Path, name: str, number: int, seconds: int) -> str:
+    """The cosignature of a witness on a published head, added to the file of those; returns its line."""
+    file, private = folder / "cosigned", private_key(number)
+    note = (file if file.exists() else folder / "checkpoint").read_text()
+    text = note.partition("\n\n")[0] + "\n"
+    message = f"cosignature/v1\ntime {seconds}\n{text}".encode()
+    line = signature_line(public_key(name, 4, private), seconds.to_bytes(8, "big") + private.sign(message))
+    file.write_text(note + line)
+    return line.removesuffix("\n")
+
+
+def tell(store: pathlib.Path, *told: tuple[str, dict]) -> None:
+    """Events of the recorder at the end of the log: kind and facts of each; everything is signed anew."""
+    events = read_events(store)
+    for kind, facts in told:
+        fields = json.loads(events[-1])
+        fields |= {"seq": len(events), "n": fields["n"] + 1, "kind": kind, "facts": facts}
+        for name in ("bodies", "outcome"):
+            fields.pop(name, None)
+        events.append(json.dumps(fields, separators=(",", ":")).encode())
+    rewrite(store, events, tiles=True, signed=True)
 
 
 def rewrite(store: pathlib.Path, events: list[bytes], tiles: bool, signed: bool) -> None:

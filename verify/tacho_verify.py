@@ -43,7 +43,8 @@ def time(text: str) -> datetime.datetime:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def main(arguments: list[str] | None = None) -> int:
+def read(arguments: list[str] | None) -> tuple[argparse.Namespace, Options]:
+    """The command line, and what the auditor brings."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXIT_CODES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", metavar="DIR", type=pathlib.Path, help="the store, or a copy of it")
@@ -60,7 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing, only end with the exit code")
     asked = parser.parse_args(arguments)
     roots = None if asked.roots is None else [root for file in asked.roots for root in file]
-    report = verify(asked.dir, Options(asked.policy, roots, asked.head, asked.at, asked.vault_key))
+    return asked, Options(asked.policy, roots, asked.head, asked.at, asked.vault_key)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    asked, options = read(arguments)
+    report = verify(asked.dir, options)
     if not asked.quiet:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n" if asked.json else report.as_text())
     return report.exit_code

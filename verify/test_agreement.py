@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 import forging
+import tacho_verify
 from conftest import copy, first_verifier
 from tachoverify.verify import Options, verify
 
@@ -40,9 +41,10 @@ def findings(exit_code: int, report: dict) -> dict:
     return {"exit_code": exit_code, "first": first, "claims": claims, "counts": counts}
 
 
-def compare(store: pathlib.Path, what: str) -> int:
-    exit_code, report = first_verifier(store)
-    second = verify(store, Options()).as_json()
+def compare(store: pathlib.Path, what: str, *options: str) -> int:
+    """The exit code of both. `options` are those of either command line."""
+    exit_code, report = first_verifier(store, *options)
+    second = verify(store, tacho_verify.read([str(store), *options])[1]).as_json()
     theirs, ours = findings(exit_code, report), findings(second["exit_code"], second)
     ours = {name: ours[name] for name in theirs}
     assert ours == theirs, (what, report.get("faults", [])[:3], second["faults"][:3], second["missing"])
@@ -91,9 +93,19 @@ def test_forged_events(traffic, tmp_path, change, depth):
         shutil.rmtree(store)
 
 
+@pytest.mark.parametrize("before, after", [(b"", b"\x50\x2a\x4d\x18\4\0\0\0more"), (b"\x50\x2a\x4d\x18\0\0\0\0", b""),
+                                           (b"", forging.stored(b"")), (b"", b"\0")], ids=["skippable", "before", "empty", "zero"])
+def test_bytes_that_a_library_would_skip(demo, tmp_path, before, after):
+    store = copy(demo, tmp_path / "record")
+    [path] = (store / "log/tile/entries").rglob("*.zst")
+    frame = before + path.read_bytes()[:-12] + after
+    path.write_bytes(frame + b"\x5c\x2a\x4d\x18\4\0\0\0" + forging.crc32c(frame).to_bytes(4, "little"))
+    assert compare(store, "more than one frame in a bundle") == 10
+
+
 def test_everything_signed_anew_with_another_key(store):
     events = forging.read_events(store)
-    forging.sign(store, len(events), forging.write_tiles(store, events), seed=bytes(32))
+    forging.sign(store, len(events), forging.write_tiles(store, events), private=forging.private_key(9))
     assert compare(store, "signed by another key") == 10
 
 
