@@ -8,7 +8,6 @@ process killed as it makes it. Counting by thread is what makes one fault one fa
 from __future__ import annotations
 
 import dataclasses
-import functools
 import http.client
 import json
 import os
@@ -74,18 +73,11 @@ class Play:
         self.data = data
         self.scratch = scratch
         self.config = scratch / "tacho.toml"
-        #: The second place of heads.
-        self.place = scratch / "place"
-        config = (f'[upstream.raw]\nbase_url = "{upstream}"\napi = "raw"\n'
-                  '[recorder]\nenvironment_interval = "1h"\n[limits]\ndrain_timeout = "1s"\n')
-        if knows("anchor"):
-            self.place.mkdir(exist_ok=True)
-            config += f'[copy]\ndirectory = "{self.place}"\n'
-        self.config.write_text(config)
-        #: Calls that were answered in full, and those that were not.
+        self.config.write_text(f'[upstream.raw]\nbase_url = "{upstream}"\napi = "raw"\n'
+                               '[recorder]\nenvironment_interval = "1h"\n[limits]\ndrain_timeout = "1s"\n')
         self.answered: list[str] = []
         self.refused: list[str] = []
-        #: When each of the answered ones began, and its name.
+        #: When the first request began that was answered in full, after each request: (began, path).
         self.begun: list[tuple[float, str]] = []
         self.process: subprocess.Popen | None = None
         self.tracers: list[subprocess.Popen] = []
@@ -160,10 +152,6 @@ class Play:
             return None
         return int(children[0]) if children else None
 
-    def owns(self, line: str) -> bool:
-        """Whether a traced call is on a file of the record or of its second place."""
-        return str(self.data) in line or str(self.place) in line
-
     # --- an agent
 
     def call(self, name: str, body: bytes, stream: bool = False) -> bool:
@@ -227,8 +215,8 @@ def spelled(thread: str) -> str:
     return thread.replace("*", "all")
 
 
-def occurrences(output: pathlib.Path, play: Play, beside: bool) -> list[tuple[str, int]]:
-    """The calls on files of the record and of its second place, each with its number among all of its name in its thread. `beside`: only those that
+def occurrences(output: pathlib.Path, data: pathlib.Path, beside: bool) -> list[tuple[str, int]]:
+    """The calls on files of `data`, each with its number among all of its name in its thread. `beside`: only those that
     the first thread does not make."""
     counts: dict[tuple[str, str], int] = {}
     found = set()
@@ -240,7 +228,7 @@ def occurrences(output: pathlib.Path, play: Play, beside: bool) -> list[tuple[st
         thread, name = call.group(1) or "", call.group(2)
         counts[thread, name] = counts.get((thread, name), 0) + 1
         first = first or thread
-        if play.owns(line) and not (beside and thread == first):
+        if str(data) in line and not (beside and thread == first):
             found.add((name, counts[thread, name]))
     return sorted(found)
 
@@ -332,18 +320,11 @@ PATHS = {
 def paths() -> dict[str, Path]:
     """Those of this program: what it cannot do yet has no path."""
     known = dict(PATHS)
-    if knows("keys"):
-        known["rotate"] = Path(fresh, rotating, ("*",))
-    if knows("anchor"):
-        known["anchor"] = Path(fresh, anchoring, ("*",))
-    return known
-
-
-@functools.cache
-def knows(command: str) -> bool:
-    """Whether the program has this command."""
     said = subprocess.run([TACHO, "--help"], capture_output=True, text=True, timeout=PATIENCE).stdout
-    return bool(re.search(rf"^ +{command}\b", said, re.MULTILINE))
+    for command, path in (("keys", Path(fresh, rotating, ("*",))), ("anchor", Path(fresh, anchoring, ("*",)))):
+        if re.search(rf"^ +{command}\b", said, re.MULTILINE):
+            known[{"keys": "rotate", "anchor": "anchor"}[command]] = path
+    return known
 
 
 class Driver:
@@ -405,7 +386,7 @@ class Driver:
         cases = [
             Case(name, thread, syscall, nth, fault)
             for thread in path.threads or (path.from_start,)
-            for syscall, nth in occurrences(play.scratch / f"{spelled(thread)}.strace", play, thread == "*")
+            for syscall, nth in occurrences(play.scratch / f"{spelled(thread)}.strace", play.data, thread == "*")
             for fault in FAULTS
         ]
         shutil.rmtree(play.scratch)
@@ -437,7 +418,7 @@ class Driver:
     def is_elsewhere(self, play: Play, case: Case) -> bool:
         """Whether the number fell on something that is no file of the record: a socket, a waker of the runtime."""
         made = [line for line in self.traced(play, case).splitlines() if "(INJECTED)" in line]
-        return bool(made) and not any(play.owns(line) for line in made)
+        return bool(made) and not any(str(play.data) in line for line in made)
 
     def traced(self, play: Play, case: Case) -> str:
         output = play.scratch / f"{spelled(case.thread)}.strace"
@@ -454,9 +435,7 @@ class Driver:
     def judge(self, play: Play, case: Case, hit: float | None, answered: list[str]) -> None:
         if hit is None and play.code != 0:
             raise Violation(f"it ended with {play.code} though nothing was done to it")
-        # A second place that fails is tried again; the record is not.
-        on_record = str(play.data) in "".join(line for line in self.traced(play, case).splitlines() if "(INJECTED)" in line)
-        if hit is not None and case.fault == "EIO" and case.syscall in SYNCS and on_record:
+        if hit is not None and case.fault == "EIO" and case.syscall in SYNCS:
             if play.code in (0, -signal.SIGKILL):
                 raise Violation(f"a failed {case.syscall} did not end it: {play.code}")
             late = [name for began, name in play.begun if began > hit]

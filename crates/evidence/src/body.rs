@@ -1,13 +1,15 @@
-//! Bodies on their way into the vault: cut by content, deduplicated, compressed, committed to.
+//! Bodies on their way into the vault: cut by content, deduplicated, compressed, encrypted, committed to.
 
+use crate::cipher::WalSession;
 use crate::command::{Ack, BodyStep, ChunkRef, Command, NewChunk, Pending};
 use crate::error::Error;
-use crate::record::{CODEC_RAW, CODEC_ZSTD};
+use crate::record::{CODEC_RAW, CODEC_ZSTD, Claim, ENCRYPTED};
 use crate::recorder::Recorder;
 use crate::salt::Commitment;
 use event::{BodyRef, Role};
 use fastcdc::v2020::FastCDC;
 use std::cell::RefCell;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Bounds of a chunk in bytes.
@@ -65,7 +67,8 @@ const MAX_PART_REFS: usize = 64 << 10;
 pub struct BodyWriter {
     recorder: Recorder,
     id: u64,
-    commitment: Option<Commitment>,
+    commitment: Commitment,
+    session: Arc<WalSession>,
     len: u64,
     /// Bytes not yet cut into a chunk.
     uncut: Vec<u8>,
@@ -84,10 +87,12 @@ pub struct BodyWriter {
 impl BodyWriter {
     pub(crate) fn new(recorder: Recorder) -> Result<Self, Error> {
         let (id, salt) = recorder.new_body()?;
+        let session = recorder.wal_session()?;
         Ok(Self {
             recorder,
             id,
-            commitment: Some(Commitment::new(&salt)),
+            commitment: Commitment::new(&salt),
+            session,
             len: 0,
             uncut: Vec::new(),
             refs: Vec::new(),
@@ -123,9 +128,7 @@ impl BodyWriter {
     /// # Errors
     /// The recorder failed or is closed.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(commitment) = &mut self.commitment {
-            commitment.update(bytes);
-        }
+        self.commitment.update(bytes);
         self.len += bytes.len() as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -152,7 +155,8 @@ impl BodyWriter {
         loop {
             let (now, later) = rest.split_at(rest.len().min(MAX_PART_REFS));
             let (ack, pending) = oneshot::channel();
-            self.send(self.part(now.to_vec(), ack)).await?;
+            let part = self.part(now.to_vec(), later.is_empty(), ack)?;
+            self.send(part).await?;
             if later.is_empty() {
                 return Ok(Pending(pending));
             }
@@ -160,15 +164,26 @@ impl BodyWriter {
         }
     }
 
-    fn part(&self, refs: Vec<ChunkRef>, ack: Ack) -> BodyStep {
+    /// Only the last part of a flush says what the body is by now: it counts when all before it are there.
+    fn part(&self, refs: Vec<ChunkRef>, last: bool, ack: Ack) -> Result<BodyStep, Error> {
         let (call, role) = self.owner.unwrap_or((u64::MAX, Role::Detail));
-        BodyStep::Part {
+        let claim = last.then(|| Claim {
+            chunks: u32::try_from(self.refs.len()).unwrap_or(u32::MAX),
+            len: self.len,
+            commitment: self.commitment.so_far(),
+        });
+        let tail = match last {
+            true => self.session.seal_tail(self.id, &self.uncut)?,
+            false => Vec::new(),
+        };
+        Ok(BodyStep::Part {
             call,
             role: role.as_str(),
+            claim,
             refs,
-            tail: self.uncut.clone(),
+            tail,
             ack,
-        }
+        })
     }
 
     /// Ends the body. An event appended after this returns, and that carries the reference, is
@@ -184,8 +199,10 @@ impl BodyWriter {
     ) -> Result<BodyRef, Error> {
         self.cut(true)?;
         let refs = std::mem::take(&mut self.refs);
+        let commitment = self.commitment.so_far();
         self.send(BodyStep::End {
             len: self.len,
+            commitment,
             refs,
         })
         .await?;
@@ -193,9 +210,7 @@ impl BodyWriter {
             role,
             id: self.id,
             len: self.len,
-            commitment: std::mem::take(&mut self.commitment)
-                .map(Commitment::finish)
-                .unwrap_or_default(),
+            commitment: hex::encode(commitment),
             media,
             encoding,
             truncated: 0,
@@ -249,10 +264,11 @@ impl BodyWriter {
         } else {
             None
         };
-        let (codec, bytes) = match compressed {
-            Some(bytes) => (CODEC_ZSTD, bytes),
-            None => (CODEC_RAW, raw.to_vec()),
+        let (codec, stored) = match &compressed {
+            Some(stored) => (CODEC_ZSTD | ENCRYPTED, stored.as_slice()),
+            None => (CODEC_RAW | ENCRYPTED, raw),
         };
+        let bytes = self.session.seal_chunk(raw_len, codec, stored)?;
         self.new_bytes += bytes.len();
         self.new.push(NewChunk {
             hash,

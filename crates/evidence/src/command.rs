@@ -2,6 +2,8 @@
 
 use crate::dedup::ChunkHash;
 use crate::error::Error;
+use crate::record::Claim;
+use crate::sealed_volume::SealedVolume;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub(crate) struct NewChunk {
     pub(crate) hash: ChunkHash,
     pub(crate) raw_len: u32,
     pub(crate) codec: u8,
+    /// Encrypted.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -63,12 +66,19 @@ pub(crate) enum BodyStep {
     Part {
         call: u64,
         role: &'static str,
+        /// `None`: it only names chunks, another part follows.
+        claim: Option<Claim>,
         refs: Vec<ChunkRef>,
+        /// Encrypted.
         tail: Vec<u8>,
         ack: Ack,
     },
     /// Ends the body.
-    End { len: u64, refs: Vec<ChunkRef> },
+    End {
+        len: u64,
+        commitment: [u8; 32],
+        refs: Vec<ChunkRef>,
+    },
 }
 
 #[derive(Debug)]
@@ -101,6 +111,12 @@ pub(crate) enum Command {
     /// Writes a heartbeat if nothing was written since the given event count.
     Heartbeat {
         idle_since: u64,
+    },
+    /// Writes that a volume is complete.
+    Sealed(SealedVolume),
+    /// Goes over to the segment after `leaving`, so that this one can be settled.
+    NextSegment {
+        leaving: u64,
     },
     /// Writes how many events were refused and not yet said to be.
     Refusals,

@@ -57,6 +57,14 @@ pub enum Error {
         /// In which way.
         detail: String,
     },
+    /// Something is encrypted, and none of the keys that open it is at hand: neither altered nor gone.
+    #[error("{what} is encrypted: {why}")]
+    Locked {
+        /// Which volume or record.
+        what: String,
+        /// The keys that would open it, and what is at hand.
+        why: String,
+    },
     /// Something that should be there is not.
     #[error("{0} is missing")]
     Missing(String),

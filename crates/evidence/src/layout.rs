@@ -4,16 +4,30 @@ use crate::error::Error;
 use storage::Disk;
 
 /// Version of the directory as a whole. A reader accepts every version up to this one.
-pub const STORE_FORMAT: u32 = 1;
+///
+/// 1: the vault is not encrypted. 2: volumes, seeds and write-ahead log are.
+pub const STORE_FORMAT: u32 = 2;
 
 const PATH: &str = "format";
 const WORD: &str = "tachograph";
 
-/// Checks the directory's version, writing it into an empty directory.
-pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<(), Error> {
-    if !is_new(disk)? {
-        return Ok(());
+/// Checks the directory's version, writing it into an empty directory; returns it.
+pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<u32, Error> {
+    if is_new(disk)? {
+        write(disk)?;
     }
+    check(disk)
+}
+
+/// Makes it known that a store goes on in this version: an earlier program refuses it from here on.
+pub(crate) fn upgrade(disk: &dyn Disk) -> Result<(), Error> {
+    if check(disk)? < STORE_FORMAT {
+        write(disk)?;
+    }
+    Ok(())
+}
+
+fn write(disk: &dyn Disk) -> Result<(), Error> {
     let text = format!("{WORD} {STORE_FORMAT}\n");
     disk.publish(PATH, text.as_bytes())
         .map_err(|error| Error::io("writing format", &error))
@@ -26,7 +40,7 @@ pub(crate) fn check_or_create(disk: &dyn Disk) -> Result<(), Error> {
 pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
     match check(disk) {
         Err(Error::Missing(_)) => {}
-        other => return other.map(|()| false),
+        other => return other.map(|_| false),
     }
     let names = disk
         .list("")
@@ -44,8 +58,8 @@ pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
     stranger.map_or(Ok(true), |holds| Err(Error::NotARecord { holds }))
 }
 
-/// Checks the directory's version.
-pub(crate) fn check(disk: &dyn Disk) -> Result<(), Error> {
+/// Checks the directory's version and returns it.
+pub(crate) fn check(disk: &dyn Disk) -> Result<u32, Error> {
     let bytes = match disk.read(PATH) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::Missing(
@@ -70,7 +84,7 @@ pub(crate) fn check(disk: &dyn Disk) -> Result<(), Error> {
             found: found.to_string(),
             supported: STORE_FORMAT,
         }),
-        Some(_) => Ok(()),
+        Some(version) => Ok(version),
         None => Err(Error::damaged(PATH, "it does not name a version")),
     }
 }

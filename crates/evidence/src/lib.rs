@@ -11,12 +11,13 @@
 
 mod ambient;
 mod body;
+mod cipher;
 mod clock;
 mod command;
+mod completion;
 mod compression;
 mod dedup;
 mod error;
-mod exhibit;
 mod glance;
 mod inventory;
 mod keys;
@@ -32,6 +33,7 @@ mod recorder;
 mod recover;
 mod salt;
 mod salts;
+mod sealed_volume;
 mod segments;
 mod sequencer;
 mod settle;
@@ -43,13 +45,14 @@ mod tiles;
 mod vault;
 pub mod verify;
 mod volume;
+mod volume_writer;
 mod wal_view;
 mod wal_writer;
 
 pub use body::BodyWriter;
+pub use cipher::{Recipient, VaultKey};
 pub use command::{Appended, Pending};
 pub use error::Error;
-pub use exhibit::Exhibit;
 pub use layout::STORE_FORMAT;
 pub use proofs::Proofs;
 pub use published::Published;

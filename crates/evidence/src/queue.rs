@@ -112,6 +112,8 @@ const fn is_awaited(command: &Command) -> bool {
     match command {
         Command::Event(_)
         | Command::Heartbeat { .. }
+        | Command::Sealed(_)
+        | Command::NextSegment { .. }
         | Command::Refusals
         | Command::Close { .. } => true,
         Command::Body { step, .. } => matches!(step, BodyStep::Part { .. }),

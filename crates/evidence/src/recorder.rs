@@ -1,6 +1,7 @@
 //! The handle that sources hold, and the life of a recorder.
 
 use crate::body::BodyWriter;
+use crate::cipher::{Keyring, Recipient, WalSession, WalSessions};
 use crate::command::{Appended, Command, EventCommand, Pending, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
@@ -44,6 +45,12 @@ pub struct Options {
     pub checkpoint: Duration,
     /// Size of a write-ahead log segment in bytes.
     pub segment_bytes: u64,
+    /// To whom the keys of the vault are wrapped. With a recipient the recorder cannot read what it has settled.
+    pub recipient: Option<Recipient>,
+    /// Age at which a volume that is not full is completed. `None`: an hour with a recipient, else never.
+    pub seal: Option<Duration>,
+    /// Size at which a volume of the vault is completed, in bytes; it may come out larger by a segment.
+    pub volume_bytes: u64,
 }
 
 impl Options {
@@ -57,6 +64,9 @@ impl Options {
             heartbeat: Duration::from_secs(30),
             checkpoint: Duration::from_secs(1),
             segment_bytes: 32 << 20,
+            recipient: None,
+            seal: None,
+            volume_bytes: 1 << 30,
         }
     }
 }
@@ -82,7 +92,8 @@ pub(crate) struct Shared {
     progress: Arc<Progress>,
     orders: Orders,
     secrets: Secrets,
-    salts: Salts,
+    salts: Arc<Salts>,
+    sessions: WalSessions,
     segment_bytes: u64,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     // Released when the last handle goes.
@@ -161,10 +172,19 @@ impl Recorder {
         options: &Options,
         allocator: Box<dyn Allocate>,
     ) -> Result<(Self, Sequencer, SettlerThread), Error> {
-        crate::layout::check_or_create(disk.as_ref())?;
-        let secrets = Secrets::load_or_create(disk.as_ref())?;
-        let mut found = recover::settle_rest(disk.clone(), &secrets)?;
-        let salts = Salts::open(disk.clone(), found.settler.next_body())?;
+        let format = crate::layout::check_or_create(disk.as_ref())?;
+        let (secrets, begun) = Secrets::load_or_create(disk.as_ref())?;
+        let log_key = secrets.log_key();
+        let keys = Arc::new(Keyring::of_recorder(
+            disk.clone(),
+            log_key.verifying_key().name(),
+            options.recipient.clone(),
+            begun && format >= crate::layout::STORE_FORMAT,
+        )?);
+        let sessions = keys.wal_sessions()?;
+        let mut found = recover::settle_rest(disk.clone(), &secrets, &keys)?;
+        let next_body = found.settler.next_body();
+        let salts = Arc::new(Salts::open(disk.clone(), keys, next_body)?);
         let queue = Arc::new(Queue::default());
         let dedup = Arc::new(Dedup::default());
         let progress = Arc::new(Progress::new());
@@ -192,6 +212,7 @@ impl Recorder {
             progress.clone(),
             queue.clone(),
             waiting,
+            salts.clone(),
             options,
         );
         let recorder = Self {
@@ -203,6 +224,7 @@ impl Recorder {
                 orders,
                 secrets,
                 salts,
+                sessions,
                 segment_bytes: options.segment_bytes,
                 threads: Mutex::default(),
                 _lock: lock,
@@ -307,6 +329,10 @@ impl Recorder {
 
     pub(crate) fn new_body(&self) -> Result<(u64, [u8; SALT_BYTES]), Error> {
         self.shared.salts.next()
+    }
+
+    pub(crate) fn wal_session(&self) -> Result<Arc<WalSession>, Error> {
+        self.shared.sessions.current()
     }
 
     /// A keyed digest of a secret, so that equal secrets are visibly equal and nothing more is said.

@@ -3,10 +3,11 @@
 //! Settles the rest of the write-ahead log with the same code as the running recorder, refuses to
 //! continue a log whose acknowledged part was changed, and closes what was open.
 
-use crate::command::{ChunkRef, NewChunk};
+use crate::cipher::Keyring;
+use crate::command::{BodyStep, ChunkRef, NewChunk};
 use crate::error::Error;
 use crate::keys::Secrets;
-use crate::record::{CODEC_RAW, Record, follows};
+use crate::record::{CODEC_RAW, ENCRYPTED, Record, follows};
 use crate::recorder::Options;
 use crate::salt::Commitment;
 use crate::salts::Salts;
@@ -37,12 +38,17 @@ pub(crate) struct Found {
 
 /// Settles what the write-ahead log still holds. Nothing on disk is changed before all of it has been read and
 /// found to be the log that was signed.
-pub(crate) fn settle_rest(disk: Arc<dyn Disk>, secrets: &Secrets) -> Result<Found, Error> {
+pub(crate) fn settle_rest(
+    disk: Arc<dyn Disk>,
+    secrets: &Secrets,
+    keys: &Arc<Keyring>,
+) -> Result<Found, Error> {
     let state = State::load(disk.as_ref())?;
     let numbers = numbers(disk.as_ref(), &state)?;
     check_against_checkpoint(disk.as_ref(), secrets, &state, &numbers)?;
-    crate::inventory::check(disk.as_ref(), &state)?;
-    let mut settler = Settler::load(disk.clone())?;
+    crate::inventory::check(disk.as_ref(), &state, keys)?;
+    crate::layout::upgrade(disk.as_ref())?;
+    let mut settler = Settler::load(disk.clone(), keys.clone())?;
     let walked = walk(disk.as_ref(), &numbers, &mut |frame, piece| {
         settler.apply(frame, piece)
     })?;
@@ -248,7 +254,7 @@ pub(crate) fn record_start(
     if !found.unclean && state.open_calls.is_empty() {
         return Ok(());
     }
-    let store = Store::open_on(disk)?;
+    let store = Store::open_own(disk, found.settler.keys())?;
     if found.unclean {
         sequencer.record(&recovered(found, state.open_calls.len()))?;
         if let Some(gap) = unrecorded(&store, found.settler.size())? {
@@ -345,32 +351,76 @@ fn end_body(
     id: u64,
     body: &OpenBody,
 ) -> Result<BodyRef, Error> {
-    let mut bytes = store.read_chunks(&body.chunks)?;
-    let ended = body.tail.is_empty() && store.has_body(id)?;
+    let (len, commitment, tail) = match &body.claim {
+        Some(claim) => {
+            let tail = store.keys().open_tail(id, body.tail.clone())?;
+            (claim.len, claim.commitment, tail)
+        }
+        None => unclaimed(store, salts, id, body)?,
+    };
+    let ended =
+        body.ended || (body.claim.is_none() && body.tail.is_empty() && store.has_body(id)?);
     if !ended {
-        bytes.extend_from_slice(&body.tail);
-        let mut refs: Vec<ChunkRef> = body.chunks.iter().copied().map(ChunkRef::Known).collect();
-        let mut chunks = Vec::new();
-        if !body.tail.is_empty() {
-            chunks.push(NewChunk {
-                hash: crate::body::sha256(&body.tail),
-                raw_len: u32::try_from(body.tail.len()).unwrap_or(u32::MAX),
-                codec: CODEC_RAW,
-                bytes: body.tail.clone(),
-            });
+        let covered = body
+            .claim
+            .map_or(body.chunks.len(), |claim| claim.chunks as usize);
+        let chunks = body.chunks.get(..covered).ok_or_else(|| {
+            Error::damaged(
+                "the write-ahead log",
+                format!("chunks of unfinished body {id} are missing"),
+            )
+        })?;
+        let mut refs: Vec<ChunkRef> = chunks.iter().copied().map(ChunkRef::Known).collect();
+        let mut new = Vec::new();
+        if !tail.is_empty() {
+            new.push(last_chunk(store.keys(), tail)?);
             refs.push(ChunkRef::Sent(0));
         }
-        sequencer.end_body(id, chunks, bytes.len() as u64, refs)?;
+        let end = BodyStep::End {
+            len,
+            commitment,
+            refs,
+        };
+        sequencer.end_body(id, new, end)?;
     }
-    let mut commitment = Commitment::new(&salts.salt(id)?);
-    commitment.update(&bytes);
     Ok(BodyRef {
         role: body.role.parse().unwrap_or(event::Role::Response),
         id,
-        len: bytes.len() as u64,
-        commitment: commitment.finish(),
+        len,
+        commitment: hex::encode(commitment),
         media: None,
         encoding: None,
         truncated: 0,
     })
+}
+
+fn last_chunk(keys: &Keyring, tail: Vec<u8>) -> Result<NewChunk, Error> {
+    let (raw_len, codec) = (
+        u32::try_from(tail.len()).unwrap_or(u32::MAX),
+        CODEC_RAW | ENCRYPTED,
+    );
+    Ok(NewChunk {
+        hash: crate::body::sha256(&tail),
+        raw_len,
+        codec,
+        bytes: keys
+            .wal_sessions()?
+            .current()?
+            .seal_chunk(raw_len, codec, &tail)?,
+    })
+}
+
+/// What a body is that a recorder of version 1 left: it said nothing of it, so all of it is read.
+fn unclaimed(
+    store: &Store,
+    salts: &Salts,
+    id: u64,
+    body: &OpenBody,
+) -> Result<(u64, [u8; 32], Vec<u8>), Error> {
+    let mut commitment = Commitment::new(&salts.salt(id)?);
+    let bytes = store.read_chunks(&body.chunks)?;
+    commitment.update(&bytes);
+    commitment.update(&body.tail);
+    let len = (bytes.len() + body.tail.len()) as u64;
+    Ok((len, commitment.so_far(), body.tail.clone()))
 }

@@ -4,7 +4,8 @@
 //! 1986): it costs no room beside the body, and a single salt can be destroyed by replacing the seed
 //! with the nodes beside its path, which leave every other salt derivable.
 //!
-//! One seed of 32 bytes serves [`BODIES_PER_SEED`] bodies; `vault/salts/NNNNNNNN.seed` holds it.
+//! One seed of 32 bytes serves [`BODIES_PER_SEED`] bodies; `vault/salts/NNNNNNNN.seed` holds it, wrapped as the key of a
+//! volume is.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -100,6 +101,12 @@ impl Commitment {
         self.0.update(bytes);
     }
 
+    /// The commitment to what has arrived so far.
+    pub(crate) fn so_far(&self) -> [u8; 32] {
+        digest_bytes(self.0.clone())
+    }
+
+    /// As it stands in an event.
     pub(crate) fn finish(self) -> String {
         hex::encode(digest_bytes(self.0))
     }

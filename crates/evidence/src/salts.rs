@@ -1,32 +1,38 @@
 //! Body numbers and the seeds of their salts on disk.
 
+use crate::cipher::{Keyring, Protects};
 use crate::error::Error;
 use crate::salt::{BODIES_PER_SEED, SALT_BYTES, SaltTree};
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::Disk;
 
-pub(crate) fn seed_path(index: u64) -> String {
-    format!("vault/salts/{index:08}.seed")
-}
+/// Bytes of a seed, and of the file of a seed of format 1.
+const SEED_BYTES: usize = 32;
 
 /// Reads the seed that serves body `id`.
-pub(crate) fn read_seed(disk: &dyn Disk, id: u64) -> Result<[u8; 32], Error> {
-    let path = seed_path(id / BODIES_PER_SEED);
+///
+/// # Errors
+/// [`Error::Locked`] without a key for it.
+pub(crate) fn read_seed(disk: &dyn Disk, id: u64, keys: &Keyring) -> Result<[u8; 32], Error> {
+    let protects = Protects::Seed(id / BODIES_PER_SEED);
+    let path = protects.path();
     let bytes = match disk.read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::Missing(path));
         }
         other => other.map_err(|error| Error::io(&path, &error))?,
     };
-    bytes
-        .try_into()
-        .map_err(|_| Error::damaged(path, "a seed has 32 bytes"))
+    match <[u8; SEED_BYTES]>::try_from(bytes.as_slice()) {
+        Ok(seed) => Ok(seed),
+        Err(_) => keys.open(protects, &bytes),
+    }
 }
 
 /// Numbers bodies and derives their salts.
 #[derive(Debug)]
 pub(crate) struct Salts {
     disk: Arc<dyn Disk>,
+    keys: Arc<Keyring>,
     inner: Mutex<Inner>,
 }
 
@@ -34,50 +40,67 @@ pub(crate) struct Salts {
 struct Inner {
     next: u64,
     tree: SaltTree,
+    /// Whether the seed has served a body since it was made or read.
+    used: bool,
 }
 
 impl Salts {
     /// `next` is the lowest number that no durable body has.
-    pub(crate) fn open(disk: Arc<dyn Disk>, next: u64) -> Result<Self, Error> {
-        // Bodies of this seed are durable, so it was too, and a new one would only hide that it is gone.
-        let seed = if next.is_multiple_of(BODIES_PER_SEED) {
-            load_or_create(disk.as_ref(), next)?
-        } else {
-            read_seed(disk.as_ref(), next)?
+    pub(crate) fn open(disk: Arc<dyn Disk>, keys: Arc<Keyring>, next: u64) -> Result<Self, Error> {
+        let mut next = next;
+        // Where bodies of this seed are durable it was too, and a new one would only hide that it is gone.
+        let begun = !next.is_multiple_of(BODIES_PER_SEED);
+        let seed = match begun.then(|| read_seed(disk.as_ref(), next, &keys)) {
+            Some(Err(Error::Locked { .. })) => None,
+            Some(Ok(_)) if keys.is_write_only() => None,
+            Some(seed) => Some(seed?),
+            None => None,
         };
-        let tree = SaltTree::new(seed);
+        let seed = match seed {
+            Some(seed) => seed,
+            None => {
+                // No durable body has a number from here on, so whatever seed lies there serves none.
+                next = next.next_multiple_of(BODIES_PER_SEED);
+                keys.make(Protects::Seed(next / BODIES_PER_SEED))?
+            }
+        };
         Ok(Self {
             disk,
-            inner: Mutex::new(Inner { next, tree }),
+            keys,
+            inner: Mutex::new(Inner {
+                next,
+                tree: SaltTree::new(seed),
+                used: false,
+            }),
         })
     }
 
     /// The next body's number and salt.
     pub(crate) fn next(&self) -> Result<(u64, [u8; SALT_BYTES]), Error> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = inner.next;
-        if id.is_multiple_of(BODIES_PER_SEED) {
+        if inner.used && inner.next.is_multiple_of(BODIES_PER_SEED) {
             // The seed is durable before any body relies on it.
-            inner.tree = SaltTree::new(load_or_create(self.disk.as_ref(), id)?);
+            let seed = self
+                .keys
+                .make(Protects::Seed(inner.next / BODIES_PER_SEED))?;
+            inner.tree = SaltTree::new(seed);
         }
+        inner.used = true;
+        let id = inner.next;
         inner.next += 1;
         Ok((id, inner.tree.salt(id)))
     }
 
+    /// Lets the next body begin a new seed, so that this process forgets the one before.
+    pub(crate) fn renew(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.used {
+            inner.next = inner.next.next_multiple_of(BODIES_PER_SEED);
+        }
+    }
+
     /// The salt of an earlier body.
     pub(crate) fn salt(&self, id: u64) -> Result<[u8; SALT_BYTES], Error> {
-        Ok(SaltTree::new(read_seed(self.disk.as_ref(), id)?).salt(id))
-    }
-}
-
-fn load_or_create(disk: &dyn Disk, id: u64) -> Result<[u8; 32], Error> {
-    match read_seed(disk, id) {
-        Err(Error::Missing(path)) => {
-            let seed = crate::keys::random()?;
-            disk.publish(&path, &seed)
-                .map_err(|error| Error::io(path, &error))?;
-            Ok(seed)
-        }
-        other => other,
+        Ok(SaltTree::new(read_seed(self.disk.as_ref(), id, &self.keys)?).salt(id))
     }
 }

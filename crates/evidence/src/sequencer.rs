@@ -10,7 +10,8 @@ use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::queue::Queue;
-use crate::record::{BODY, CHUNK, CLOSES, EVENT, PART};
+use crate::record::{BODY2, CHUNK, CLOSES, Claim, EVENT, NAMES, PART2, SEALS};
+use crate::sealed_volume::SealedVolume;
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
 use crate::{recipe, streams::Streams};
 use event::{Draft, Gap, Kind, Position, Source};
@@ -46,6 +47,8 @@ pub(crate) struct Sequencer {
     /// Chunk numbers by the order in which an unfinished body sent them.
     unfinished: BTreeMap<u64, Vec<u64>>,
     refused_bodies: BTreeSet<u64>,
+    /// Complete volumes that the record does not tell of yet.
+    sealed: VecDeque<SealedVolume>,
     /// Events refused since there was no room, and how many of them the record tells of.
     refused_events: u64,
     told_refused: u64,
@@ -78,6 +81,7 @@ impl Sequencer {
             dedup,
             unfinished: BTreeMap::new(),
             refused_bodies: BTreeSet::new(),
+            sealed: VecDeque::new(),
             refused_events: 0,
             told_refused: 0,
             progress,
@@ -168,14 +172,13 @@ impl Sequencer {
         &mut self,
         id: u64,
         chunks: Vec<crate::command::NewChunk>,
-        len: u64,
-        refs: Vec<ChunkRef>,
+        end: BodyStep,
     ) -> Result<(), Error> {
         self.take(Command::Body {
             id,
             first: 0,
             chunks,
-            step: BodyStep::End { len, refs },
+            step: end,
         })
     }
 
@@ -209,6 +212,8 @@ impl Sequencer {
                 Command::Body { .. }
                 | Command::Abandon { .. }
                 | Command::Heartbeat { .. }
+                | Command::Sealed(_)
+                | Command::NextSegment { .. }
                 | Command::Refusals => {}
             }
         }
@@ -258,8 +263,14 @@ impl Sequencer {
                     let draft = Draft::new(Kind::Heartbeat, Source::Recorder);
                     self.write_own(&draft)?;
                 }
-                self.end_refusals()
+                self.end_refusals()?;
+                self.tell_sealed()
             }
+            Command::Sealed(volume) => {
+                self.sealed.push_back(volume);
+                self.tell_sealed()
+            }
+            Command::NextSegment { leaving } => self.wal.leave_segment(leaving, self.next_seq),
             Command::Refusals => self.record_refusals(),
             Command::Close { .. } => Ok(()),
         }
@@ -298,6 +309,7 @@ impl Sequencer {
             return Ok(());
         }
         self.end_refusals()?;
+        self.tell_sealed()?;
         match self.write_event(event.run.as_ref(), event.flags, event.call, &event.sealed) {
             Ok(appended) => {
                 self.acks.push((event.ack, appended));
@@ -345,12 +357,30 @@ impl Sequencer {
 
     /// `false`: there is no room for it.
     fn write_own(&mut self, draft: &Draft) -> Result<bool, Error> {
+        self.write_flagged(draft, 0, 0)
+    }
+
+    fn write_flagged(&mut self, draft: &Draft, flags: u8, number: u64) -> Result<bool, Error> {
         let sealed = draft.seal()?;
         let room = self.make_room(sealed.len() + 512, true)?;
         if room {
-            self.write_event(None, 0, 0, &sealed)?;
+            self.write_event(None, flags, number, &sealed)?;
         }
         Ok(room)
+    }
+
+    /// Writes which volumes are complete; what finds no room is written with the next event that does.
+    fn tell_sealed(&mut self) -> Result<(), Error> {
+        while let Some(volume) = self.sealed.front() {
+            let number = volume.number;
+            let mut draft = Draft::new(Kind::VaultSealed, Source::Recorder);
+            draft.facts = Some(volume.facts());
+            if !self.write_flagged(&draft, SEALS, number)? {
+                break;
+            }
+            self.sealed.pop_front();
+        }
+        Ok(())
     }
 
     fn write_event(
@@ -403,6 +433,7 @@ impl Sequencer {
             BodyStep::Part {
                 call,
                 role,
+                claim,
                 refs,
                 tail,
                 ack,
@@ -413,6 +444,7 @@ impl Sequencer {
                         BodyStep::Part {
                             call,
                             role,
+                            claim,
                             refs,
                             tail,
                             ack,
@@ -426,13 +458,22 @@ impl Sequencer {
                 payload.extend_from_slice(&call.to_le_bytes());
                 payload.push(u8::try_from(role.len()).unwrap_or_default());
                 payload.extend_from_slice(role.as_bytes());
+                payload.push(if claim.is_some() { 0 } else { NAMES });
+                let claim = claim.unwrap_or(Claim {
+                    chunks: 0,
+                    len: 0,
+                    commitment: [0; 32],
+                });
+                payload.extend_from_slice(&claim.chunks.to_le_bytes());
+                payload.extend_from_slice(&claim.len.to_le_bytes());
+                payload.extend_from_slice(&claim.commitment);
                 let count = u32::try_from(chunks.len()).unwrap_or_default();
                 payload.extend_from_slice(&count.to_le_bytes());
                 for chunk in chunks {
                     payload.extend_from_slice(&chunk.to_le_bytes());
                 }
                 payload.extend_from_slice(&tail);
-                self.wal.push(PART, &[&payload])?;
+                self.wal.push(PART2, &[&payload])?;
                 self.scratch = payload;
                 self.keep(id, numbers);
                 self.acks.push((
@@ -444,17 +485,28 @@ impl Sequencer {
                     },
                 ));
             }
-            BodyStep::End { len, refs } => {
+            BodyStep::End {
+                len,
+                commitment,
+                refs,
+            } => {
                 let recipe = resolve(&refs, &numbers)
                     .map(|chunks| recipe::encode(&chunks))
-                    .filter(|recipe| recipe.len() + 16 <= MAX_FRAME_BYTES);
+                    .filter(|recipe| recipe.len() + 48 <= MAX_FRAME_BYTES);
                 match recipe {
                     Some(recipe) => {
-                        self.wal
-                            .push(BODY, &[&id.to_le_bytes(), &len.to_le_bytes(), &recipe])?;
+                        let (id, len) = (id.to_le_bytes(), len.to_le_bytes());
+                        self.wal.push(BODY2, &[&id, &len, &commitment, &recipe])?;
                     }
                     // The event that refers to it will be refused.
-                    None => self.refuse_body(id, BodyStep::End { len, refs }),
+                    None => {
+                        let step = BodyStep::End {
+                            len,
+                            commitment,
+                            refs,
+                        };
+                        self.refuse_body(id, step);
+                    }
                 }
             }
         }
@@ -495,8 +547,8 @@ impl Drop for Sequencer {
 fn step_bytes(step: &BodyStep) -> usize {
     match step {
         BodyStep::Chunks => 0,
-        BodyStep::Part { refs, tail, .. } => refs.len() * 8 + tail.len() + 128,
-        BodyStep::End { refs, .. } => refs.len() * 7 + 128,
+        BodyStep::Part { refs, tail, .. } => refs.len() * 8 + tail.len() + 192,
+        BodyStep::End { refs, .. } => refs.len() * 7 + 192,
     }
 }
 

@@ -3,15 +3,17 @@
 //! One function, [`Settler::apply`], serves the running recorder and recovery alike. It reads the
 //! bytes that were written, not the bytes that were meant: what a checkpoint signs has been read back.
 
+use crate::cipher::Keyring;
 use crate::error::Error;
 use crate::glance;
 use crate::keys::LogKey;
 use crate::published::{self, Published};
 use crate::recipe;
-use crate::record::{CLOSES, OPENS, Record, decode_chunk};
+use crate::record::{CLOSES, Claim, OPENS, Record, SEALS, Says, decode_chunk};
 use crate::state::{OpenBody, Phase, State, Then};
 use crate::tiles::TileWriter;
-use crate::volume::VolumeWriter;
+use crate::volume::HEADER_BYTES;
+use crate::volume_writer::VolumeWriter;
 use std::sync::Arc;
 use storage::{Disk, Frame};
 
@@ -28,19 +30,24 @@ pub(crate) struct Settler {
     state: State,
     tiles: TileWriter,
     volume: VolumeWriter,
+    keys: Arc<Keyring>,
+    /// Whether the volume is to be completed.
+    seal: bool,
 }
 
 impl Settler {
     /// Goes on from the state on disk, whatever was written behind it.
-    pub(crate) fn load(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+    pub(crate) fn load(disk: Arc<dyn Disk>, keys: Arc<Keyring>) -> Result<Self, Error> {
         let state = State::load(disk.as_ref())?;
         let tiles = TileWriter::resume(disk.as_ref(), state.size)?;
-        let volume = VolumeWriter::open(disk.as_ref(), state.volume, state.volume_len)?;
+        let volume = newest_volume(disk.as_ref(), &state, &keys)?;
         Ok(Self {
             disk,
             state,
             tiles,
             volume,
+            keys,
+            seal: false,
         })
     }
 
@@ -79,7 +86,11 @@ impl Settler {
         let record = Record::parse(frame.kind, payload)
             .ok_or_else(|| wal(format!("a record of kind {} is malformed", frame.kind.0)))?;
         match record {
-            Record::Event { flags, call, line } => {
+            Record::Event {
+                flags,
+                number: call,
+                line,
+            } => {
                 let seq = self.tiles.size();
                 if glance::seq(line) != Some(seq) {
                     return Err(wal(format!("event {seq} is missing or out of its place")));
@@ -94,6 +105,9 @@ impl Settler {
                     self.state.open_calls.remove(&call);
                     self.state.open_bodies.retain(|_, body| body.call != call);
                 }
+                if flags & SEALS != 0 {
+                    self.state.sealed = self.state.sealed.max(call);
+                }
             }
             Record::Chunk {
                 number,
@@ -107,12 +121,16 @@ impl Settler {
                         "chunk {missing} is missing or out of its place"
                     )));
                 }
-                let raw = decode_chunk(raw_len, codec, bytes)
-                    .ok_or_else(|| wal(format!("chunk {number} does not decode")))?;
+                let raw = decode_chunk(number, raw_len, codec, &mut bytes.to_vec(), &self.keys)?;
                 self.volume.push_chunk(number, &raw)?;
                 self.state.next_chunk = number + 1;
             }
-            Record::Body { id, len, recipe } => {
+            Record::Body {
+                id,
+                len,
+                commitment,
+                recipe,
+            } => {
                 self.volume.push_body(id, len, recipe)?;
                 self.state.next_body = self.state.next_body.max(id + 1);
                 if let Some(open) = self.state.open_bodies.get_mut(&id) {
@@ -124,12 +142,19 @@ impl Settler {
                         .flat_map(|(first, n)| first..first + n)
                         .collect();
                     open.tail.clear();
+                    open.ended = true;
+                    open.claim = commitment.map(|commitment| Claim {
+                        chunks: u32::try_from(open.chunks.len()).unwrap_or(u32::MAX),
+                        len,
+                        commitment: *commitment,
+                    });
                 }
             }
             Record::Part {
                 id,
                 call,
                 role,
+                says,
                 chunks,
                 tail,
             } => {
@@ -147,7 +172,13 @@ impl Settler {
                     let (numbers, _) = chunks.as_chunks::<8>();
                     open.chunks
                         .extend(numbers.iter().copied().map(u64::from_le_bytes));
-                    open.tail = tail.to_vec();
+                    match says {
+                        Says::Names => {}
+                        Says::Claim(claim) => {
+                            (open.claim, open.tail) = (Some(claim), tail.to_vec());
+                        }
+                        Says::Tail => open.tail = tail.to_vec(),
+                    }
                 }
             }
         }
@@ -171,12 +202,14 @@ impl Settler {
         };
         next.size = self.tiles.size();
         (next.volume, next.volume_len) = (self.volume.number(), self.volume.len());
-        if self.volume.is_full() {
-            self.volume = VolumeWriter::open(self.disk.as_ref(), self.volume.number() + 1, 0)?;
-            (next.volume, next.volume_len) = (self.volume.number(), 0);
+        if self.seal && !self.volume.is_empty() {
+            let number = self.volume.number() + 1;
+            self.volume = VolumeWriter::begin(self.disk.as_ref(), number, &self.keys)?;
+            (next.volume, next.volume_len) = (number, 0);
         }
         next.publish(self.disk.as_ref())?;
         self.state = next;
+        self.seal = false;
         self.tiles.settled(self.disk.as_ref())?;
         for old in crate::segments::list(self.disk.as_ref())? {
             if old < segment {
@@ -187,6 +220,35 @@ impl Settler {
             }
         }
         Ok(())
+    }
+
+    /// Completes the volume with the next settlement, unless it is empty.
+    pub(crate) const fn seal_next(&mut self) {
+        self.seal = true;
+    }
+
+    /// Bytes of the newest volume, without what still waits to be written.
+    pub(crate) const fn volume_len(&self) -> u64 {
+        self.volume.len()
+    }
+
+    /// Whether nothing has come into the volume since it was begun.
+    pub(crate) fn volume_is_empty(&self) -> bool {
+        self.volume.is_empty() && !self.volume.has_gathered()
+    }
+
+    /// The first volume that is complete and that the log does not tell of.
+    pub(crate) const fn unsealed(&self) -> Option<u64> {
+        let next = self.state.sealed + 1;
+        if next < self.state.volume {
+            Some(next)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) const fn keys(&self) -> &Arc<Keyring> {
+        &self.keys
     }
 
     /// Makes it known that the recorder has begun: from now on its segment is missed when it is not there.
@@ -212,5 +274,16 @@ impl Settler {
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+}
+
+/// The volume to write on: the one the state names, or the one behind it where that is not to be touched again.
+fn newest_volume(disk: &dyn Disk, state: &State, keys: &Keyring) -> Result<VolumeWriter, Error> {
+    if state.volume_len <= HEADER_BYTES {
+        return VolumeWriter::begin(disk, state.volume, keys);
+    }
+    match VolumeWriter::resume(disk, state.volume, state.volume_len, keys)? {
+        Some(volume) => Ok(volume),
+        None => VolumeWriter::begin(disk, state.volume + 1, keys),
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::ambient;
 use crate::command::Command;
+use crate::completion::Completion;
 use crate::error::Error;
 use crate::keys::LogKey;
 use crate::orders::Order;
 use crate::progress::{Durable, Progress};
 use crate::queue::Queue;
 use crate::recorder::Options;
+use crate::salts::Salts;
 use crate::segments::segment_path;
 use crate::settle::{LEVEL_AT_EASE, Settler};
 use crate::state::Then;
@@ -39,6 +41,7 @@ pub(crate) struct SettlerThread {
     orders: mpsc::Receiver<Order>,
     heartbeat: Duration,
     checkpoint: Duration,
+    completion: Completion,
     segment: u64,
     offset: u64,
     file: Option<Box<dyn DiskFile>>,
@@ -71,6 +74,7 @@ impl SettlerThread {
         progress: Arc<Progress>,
         queue: Arc<Queue>,
         orders: mpsc::Receiver<Order>,
+        salts: Arc<Salts>,
         options: &Options,
     ) -> Self {
         let state = settler.state();
@@ -88,6 +92,7 @@ impl SettlerThread {
             orders,
             heartbeat: options.heartbeat,
             checkpoint: options.checkpoint,
+            completion: Completion::new(options, salts),
             segment,
             offset,
             file: None,
@@ -201,7 +206,8 @@ impl SettlerThread {
         if !self.stale {
             return Ok(());
         }
-        self.settler = Settler::load(self.settler.disk().clone())?;
+        let (disk, keys) = (self.settler.disk().clone(), self.settler.keys().clone());
+        self.settler = Settler::load(disk, keys)?;
         let state = self.settler.state();
         (self.segment, self.offset) = (state.segment, state.offset);
         (self.file, self.stale) = (None, false);
@@ -218,7 +224,9 @@ impl SettlerThread {
                 Error::Fatal(format!("where segment {} ends is not known", self.segment))
             })?;
             self.settle_up_to(end)?;
+            self.completion.before(&mut self.settler);
             self.settler.settle(self.segment + 1, Then::Runs)?;
+            self.completion.after(&self.settler);
             (self.segment, self.offset, self.file) = (self.segment + 1, 0, None);
             let events = self.settler.size();
             self.progress.settled(Durable {
@@ -237,6 +245,10 @@ impl SettlerThread {
         if self.settler.size() > self.signed && sign {
             self.signed = self.settler.sign(&self.key)?;
             self.progress.checkpoint(self.signed);
+        }
+        if !close {
+            self.completion
+                .ask(&self.settler, &self.queue, self.segment)?;
         }
         if close {
             // Nothing is left in the log, and the segment made ahead of need is not needed either.

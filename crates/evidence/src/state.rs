@@ -5,12 +5,13 @@
 //! write-ahead log.
 
 use crate::error::Error;
+use crate::record::Claim;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use storage::Disk;
 
 const PATH: &str = "state";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -35,6 +36,9 @@ pub(crate) struct State {
     /// What recovery found behind the last whole batch and has not put into the log yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) torn: Option<Torn>,
+    /// Every volume up to this one has its event.
+    #[serde(default)]
+    pub(crate) sealed: u64,
 }
 
 /// What the recorder was about when it published a state.
@@ -77,9 +81,15 @@ pub(crate) struct OpenBody {
     pub(crate) call: u64,
     pub(crate) role: String,
     pub(crate) chunks: Vec<u64>,
-    /// Bytes after the last chunk, hexadecimal.
+    /// Bytes after the last chunk, hexadecimal: as they stood in the write-ahead log, encrypted if there is a claim.
     #[serde(with = "hex::serde")]
     pub(crate) tail: Vec<u8>,
+    /// What its source said of it; `None`: the recorder was of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<Claim>,
+    /// Whether the body has ended, and only the event that refers to it is still to come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ended: bool,
 }
 
 impl Default for State {
@@ -97,6 +107,7 @@ impl Default for State {
             open_bodies: BTreeMap::new(),
             phase: Phase::Ended,
             torn: None,
+            sealed: 0,
         }
     }
 }
@@ -139,7 +150,11 @@ impl State {
                 supported: VERSION,
             });
         }
-        serde_json::from_str(line).map_err(|error| Error::damaged(PATH, error.to_string()))
+        let mut state: Self =
+            serde_json::from_str(line).map_err(|error| Error::damaged(PATH, error.to_string()))?;
+        // Whatever is published from here on is of this version.
+        state.version = VERSION;
+        Ok(state)
     }
 
     pub(crate) fn publish(&self, disk: &dyn Disk) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Reading a store, live or stopped. Never writes.
 
+use crate::cipher::{Keyring, VaultKey};
 use crate::error::Error;
 use crate::salt::{Commitment, SaltTree};
 use crate::salts::read_seed;
@@ -37,10 +38,11 @@ pub struct Store {
     vkey: VerifyingKey,
     state: State,
     wal: WalView,
+    keys: Arc<Keyring>,
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     vault: Vault,
     /// The bundle read last, by index, and where its entries lie.
@@ -49,12 +51,24 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens a directory for reading.
+    /// Opens a directory for reading. Bodies can be read with the keyring key if it lies there and may be read;
+    /// everything else without any key.
     ///
     /// # Errors
     /// [`Error::Missing`] where there is no store, [`Error::Newer`], [`Error::Damaged`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        Self::open_on(Arc::new(LocalDisk::at(dir)))
+        Self::open_with(dir, None)
+    }
+
+    /// As [`Self::open`], with an investigator's private key to read bodies with.
+    ///
+    /// # Errors
+    /// As [`Self::open`]. That a key does not fit is told when a body is read.
+    pub fn open_with(dir: &Path, key: Option<VaultKey>) -> Result<Self, Error> {
+        let disk = Arc::new(LocalDisk::at(dir));
+        Self::open_keyed(disk, |disk, origin| {
+            Arc::new(Keyring::of_reader(disk, origin, key))
+        })
     }
 
     /// Opens any disk for reading.
@@ -62,14 +76,34 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        Self::open_keyed(disk, |disk, origin| {
+            Arc::new(Keyring::of_reader(disk, origin, None))
+        })
+    }
+
+    /// As [`Self::open_on`], with the keys of the recorder.
+    pub(crate) fn open_own(disk: Arc<dyn Disk>, keys: &Arc<Keyring>) -> Result<Self, Error> {
+        Self::open_keyed(disk, |_, _| keys.clone())
+    }
+
+    fn open_keyed(
+        disk: Arc<dyn Disk>,
+        keyring: impl FnOnce(Arc<dyn Disk>, &str) -> Arc<Keyring>,
+    ) -> Result<Self, Error> {
         layout::check(disk.as_ref())?;
         let vkey = keys::read_vkey(disk.as_ref())?;
+        let keys = keyring(disk.clone(), vkey.name());
         let mut store = Self {
             disk,
             vkey,
             state: State::default(),
             wal: WalView::default(),
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                vault: Vault::new(keys.clone()),
+                bundle: None,
+                salts: HashMap::new(),
+            }),
+            keys,
         };
         store.rebuild()?;
         Ok(store)
@@ -187,6 +221,10 @@ impl Store {
     /// [`Error::Damaged`] when it is not a note.
     pub fn published(&self, size: u64) -> Result<Option<Note>, Error> {
         published::read(self.disk.as_ref(), size)
+    }
+
+    pub(crate) fn keys(&self) -> &Keyring {
+        &self.keys
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -364,7 +402,7 @@ impl Store {
         let mut next = first;
         let end = first + count;
         while next < end {
-            if let Some(chunk) = self.wal.chunk(next) {
+            if let Some(chunk) = self.wal.chunk(next, &self.keys) {
                 each(&chunk?);
                 next += 1;
                 continue;
@@ -405,16 +443,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Missing`] or [`Error::Damaged`] naming the body; [`Error::Damaged`] when length or
-    /// commitment differ from what the event says.
+    /// commitment differ from what the event says; [`Error::Locked`] without a key for it.
     pub fn check_body(&self, body: &BodyRef, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         let what = || format!("body {} ({})", body.id, body.role);
         let inner = &mut *self.lock();
         let record = self.record(inner, body.id)?;
         let salt = match inner.salts.entry(body.id / crate::salt::BODIES_PER_SEED) {
             std::collections::hash_map::Entry::Occupied(tree) => tree.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
-                slot.insert(SaltTree::new(read_seed(self.disk.as_ref(), body.id)?))
-            }
+            std::collections::hash_map::Entry::Vacant(slot) => slot.insert(SaltTree::new(
+                read_seed(self.disk.as_ref(), body.id, &self.keys)?,
+            )),
         }
         .salt(body.id);
         let mut commitment = Commitment::new(&salt);

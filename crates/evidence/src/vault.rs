@@ -1,5 +1,6 @@
 //! Reading bodies back out of the vault's volumes.
 
+use crate::cipher::Keyring;
 use crate::error::Error;
 use crate::volume::{
     BlockAt, BodyRecord, ChunkBlock, is_only_begun, read_bodies, read_chunks, scan, volume_path,
@@ -22,8 +23,9 @@ struct Volume {
 }
 
 /// The blocks of all volumes, and a bounded cache of their contents.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Vault {
+    keys: Arc<Keyring>,
     volumes: Vec<Volume>,
     chunk_blocks: Vec<BlockAt>,
     body_blocks: Vec<BlockAt>,
@@ -37,6 +39,18 @@ pub(crate) struct Vault {
 const BODY_BLOCKS: usize = 16;
 
 impl Vault {
+    pub(crate) fn new(keys: Arc<Keyring>) -> Self {
+        Self {
+            keys,
+            volumes: Vec::new(),
+            chunk_blocks: Vec::new(),
+            body_blocks: Vec::new(),
+            chunk_cache: Vec::new(),
+            body_cache: Vec::new(),
+            read: HashSet::new(),
+        }
+    }
+
     /// Looks at what volumes hold up to `newest` and, in that one, up to `len`.
     pub(crate) fn refresh(&mut self, disk: &dyn Disk, newest: u64, len: u64) -> Result<(), Error> {
         let known = self.volumes.last().map_or(1, |volume| volume.number);
@@ -119,7 +133,7 @@ impl Vault {
         if let Some((_, records)) = self.body_cache.iter().find(|(cached, _)| *cached == key) {
             return Ok(records.clone());
         }
-        let records = Arc::new(read_bodies(self.file(block.volume)?, block)?);
+        let records = Arc::new(read_bodies(self.file(block.volume)?, block, &self.keys)?);
         self.read.insert(key);
         if self.body_cache.len() >= BODY_BLOCKS {
             self.body_cache.remove(0);
@@ -151,7 +165,7 @@ impl Vault {
             self.chunk_cache.push(hit);
             return Ok(Some(found));
         }
-        let chunks = Arc::new(read_chunks(self.file(block.volume)?, &block)?);
+        let chunks = Arc::new(read_chunks(self.file(block.volume)?, &block, &self.keys)?);
         self.read.insert(key);
         let mut held: usize = self
             .chunk_cache
@@ -165,7 +179,8 @@ impl Vault {
         Ok(Some(chunks))
     }
 
-    /// Reads every block that nothing has read yet; returns what is wrong with them.
+    /// Reads every block that nothing has read yet; returns what is wrong with them, as far as it can be seen with
+    /// the keys at hand.
     pub(crate) fn check_rest(&mut self, ended: bool) -> Vec<Error> {
         let mut faults = Vec::new();
         let mut next = 0;
@@ -195,12 +210,13 @@ impl Vault {
             }
             let checked = self.file(block.volume).and_then(|file| {
                 if block.chunks {
-                    read_chunks(file, block).map(drop)
+                    read_chunks(file, block, &self.keys).map(drop)
                 } else {
-                    read_bodies(file, block).map(drop)
+                    read_bodies(file, block, &self.keys).map(drop)
                 }
             });
-            faults.extend(checked.err());
+            let locked = matches!(checked, Err(Error::Locked { .. } | Error::Missing(_)));
+            faults.extend(checked.err().filter(|_| !locked));
         }
         faults
     }

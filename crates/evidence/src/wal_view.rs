@@ -1,5 +1,6 @@
 //! What of the write-ahead log a reader sees: the tail that is durable but not yet settled.
 
+use crate::cipher::Keyring;
 use crate::error::Error;
 use crate::recipe;
 use crate::record::{Record, decode_chunk, follows};
@@ -180,7 +181,9 @@ impl WalView {
                         };
                         self.chunks.insert(number, ChunkAt { at, raw_len, codec });
                     }
-                    Some(Record::Body { id, len, recipe }) => {
+                    Some(Record::Body {
+                        id, len, recipe, ..
+                    }) => {
                         self.bodies.insert(
                             id,
                             BodyRecord {
@@ -256,15 +259,11 @@ impl WalView {
         self.bodies.get(&id)
     }
 
-    pub(crate) fn chunk(&self, number: u64) -> Option<Result<Vec<u8>, Error>> {
+    /// The plaintext of a chunk; `None` where it is not in the tail.
+    pub(crate) fn chunk(&self, number: u64, keys: &Keyring) -> Option<Result<Vec<u8>, Error>> {
         let chunk = self.chunks.get(&number)?;
-        Some(self.read(chunk.at).and_then(|bytes| {
-            decode_chunk(chunk.raw_len, chunk.codec, &bytes).ok_or_else(|| {
-                Error::damaged(
-                    segment_path(chunk.at.segment),
-                    format!("chunk {number} does not decode"),
-                )
-            })
+        Some(self.read(chunk.at).and_then(|mut bytes| {
+            decode_chunk(number, chunk.raw_len, chunk.codec, &mut bytes, keys)
         }))
     }
 

@@ -205,6 +205,20 @@ impl WalWriter {
         Ok(())
     }
 
+    /// Leaves segment `number` although it has room, if the next one is in hand already; else asks for that.
+    pub(crate) fn leave_segment(&mut self, number: u64, events: u64) -> Result<(), Error> {
+        if self.segment.number != number {
+            return Ok(());
+        }
+        self.write_batch(events)?;
+        self.fetch_next(Duration::ZERO)?;
+        if let Some(next) = self.next.take() {
+            self.go_over_to(next);
+            self.write_batch(events)?;
+        }
+        Ok(())
+    }
+
     fn go_over_to(&mut self, (number, file): (u64, Box<dyn DiskFile>)) {
         self.progress.left(self.segment.number, self.segment.offset);
         self.segment = Segment {

@@ -7,12 +7,11 @@ mod log_key;
 mod seed;
 
 pub(crate) use log_key::LogKey;
-pub(crate) use seed::random;
+pub(crate) use seed::{parse_seed, publish_seed, random};
 
 use crate::ambient;
 use crate::error::Error;
 use aws_lc_rs::hmac;
-use seed::{parse_seed, publish_seed};
 use std::sync::Arc;
 use storage::Disk;
 use tlog::note::VerifyingKey;
@@ -49,7 +48,8 @@ pub(crate) fn read_vkey(disk: &dyn Disk) -> Result<VerifyingKey, Error> {
 }
 
 impl Secrets {
-    pub(crate) fn load_or_create(disk: &dyn Disk) -> Result<Self, Error> {
+    /// Also returns whether anything has been recorded with them.
+    pub(crate) fn load_or_create(disk: &dyn Disk) -> Result<(Self, bool), Error> {
         let seed = read(disk, LOG_KEY)?;
         let vkey = read_vkey(disk);
         let begun = !disk
@@ -96,10 +96,11 @@ impl Secrets {
                 seed
             }
         };
-        Ok(Self {
+        let secrets = Self {
             log: Arc::new(log),
             digest: hmac::Key::new(hmac::HMAC_SHA256, &digest),
-        })
+        };
+        Ok((secrets, begun))
     }
 
     pub(crate) fn log_key(&self) -> Arc<LogKey> {

@@ -7,7 +7,6 @@
 mod anchors;
 mod brackets;
 pub mod claims;
-mod foreign;
 mod heads;
 mod keys;
 mod limits;
@@ -16,14 +15,15 @@ mod sequence;
 mod signature;
 mod tail;
 mod tiles;
+mod vault;
 
 pub use anchors::{Anchor, Kind};
 pub use brackets::{Bound, Bracket};
 pub use claims::{Claim, Subject, Verdict};
-pub use foreign::run_log;
 pub use report::{Fault, Report};
 pub use tail::{Cadence, Tail};
 
+use crate::cipher::VaultKey;
 use crate::error::Error;
 use crate::glance::{Glance, Part};
 use crate::published;
@@ -52,6 +52,8 @@ pub struct Options {
     pub at: Option<jiff::Timestamp>,
     /// Checkpoints, cosigned notes or receipts that the auditor holds: the log must extend each.
     pub heads: Vec<Vec<u8>>,
+    /// An investigator's key to open bodies with, besides the keyring key where that lies in the directory.
+    pub vault_key: Option<VaultKey>,
 }
 
 /// How far a verification is.
@@ -78,7 +80,7 @@ pub fn run(
     let disk = LocalDisk::at(dir);
     // Before the store is opened: of a live one, no head that is looked at may be newer than its events.
     let signed = Signed::read(&disk)?;
-    let store = match Store::open(dir) {
+    let store = match Store::open_with(dir, options.vault_key.clone()) {
         Ok(store) => store,
         Err(error @ Error::Damaged { .. }) => {
             let mut report = Report::default();
@@ -131,6 +133,7 @@ struct Verifier<'a> {
     /// Sizes at which a root is needed, ascending.
     wanted: Vec<u64>,
     roots: BTreeMap<u64, Hash>,
+    vault: vault::Vault,
 }
 
 impl<'a> Verifier<'a> {
@@ -153,13 +156,12 @@ impl<'a> Verifier<'a> {
             signed,
             heads,
             report,
-            tree: Tree::new(store.settled(), |id| {
-                crate::tiles::read_tile(store.disk(), id).ok().flatten()
-            }),
+            tree: Tree::new(store),
             sequence: Sequence::default(),
             told: Vec::new(),
             wanted,
             roots: BTreeMap::new(),
+            vault: vault::Vault::default(),
         }
     }
 
@@ -244,11 +246,7 @@ impl<'a> Verifier<'a> {
                     self.report.bodies += 1;
                     self.report.body_bytes += body.len;
                 }
-                Err(error) => {
-                    let detail = error.to_string();
-                    self.report
-                        .fault(Subject::Bodies, word(&error), Some(seq), detail);
-                }
+                Err(error) => self.vault.body(seq, error, &mut self.report),
             }
         }
     }
@@ -256,6 +254,9 @@ impl<'a> Verifier<'a> {
     /// Keeps what an event tells of the log itself.
     fn of_the_log(&mut self, line: &[u8]) -> Result<(), String> {
         let line = Line::parse(line).map_err(|error| error.to_string())?;
+        if line.kind == "vault.sealed" {
+            self.vault.told(&line)?;
+        }
         self.told.extend(Told::of(&line)?);
         Ok(())
     }
@@ -339,8 +340,11 @@ impl<'a> Verifier<'a> {
             store,
             mut report,
             sequence,
+            vault,
+            options,
             ..
         } = self;
+        vault.finish(store, options.vault_key.is_some(), &mut report);
         let (open, streams) = sequence.finish();
         report.open_calls = open;
         report.unsigned_tail = report.events - report.signed_events.min(report.events);

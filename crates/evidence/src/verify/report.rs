@@ -30,6 +30,10 @@ pub struct Report {
     pub bodies: u64,
     /// Their plaintext bytes.
     pub body_bytes: u64,
+    /// Bodies that no key at hand opens.
+    pub bodies_locked: u64,
+    /// Complete volumes that are, byte for byte, what the log says they are.
+    pub volumes_sealed: u64,
     /// `seq` of the gap events: the record says of itself that something is missing there.
     pub gaps: Vec<u64>,
     /// Calls without a terminal event: open in a live store; left open by a recorder that has ended, which the
