@@ -8,6 +8,7 @@ process killed as it makes it. Counting by thread is what makes one fault one fa
 from __future__ import annotations
 
 import dataclasses
+import functools
 import http.client
 import json
 import os
@@ -73,11 +74,18 @@ class Play:
         self.data = data
         self.scratch = scratch
         self.config = scratch / "tacho.toml"
-        self.config.write_text(f'[upstream.raw]\nbase_url = "{upstream}"\napi = "raw"\n'
-                               '[recorder]\nenvironment_interval = "1h"\n[limits]\ndrain_timeout = "1s"\n')
+        #: The second place of heads.
+        self.place = scratch / "place"
+        config = (f'[upstream.raw]\nbase_url = "{upstream}"\napi = "raw"\n'
+                  '[recorder]\nenvironment_interval = "1h"\n[limits]\ndrain_timeout = "1s"\n')
+        if knows("anchor"):
+            self.place.mkdir(exist_ok=True)
+            config += f'[copy]\ndirectory = "{self.place}"\n'
+        self.config.write_text(config)
+        #: Calls that were answered in full, and those that were not.
         self.answered: list[str] = []
         self.refused: list[str] = []
-        #: When the first request began that was answered in full, after each request: (began, path).
+        #: When each of the answered ones began, and its name.
         self.begun: list[tuple[float, str]] = []
         self.process: subprocess.Popen | None = None
         self.tracers: list[subprocess.Popen] = []
@@ -152,6 +160,10 @@ class Play:
             return None
         return int(children[0]) if children else None
 
+    def owns(self, line: str) -> bool:
+        """Whether a traced call is on a file of the record or of its second place."""
+        return str(self.data) in line or str(self.place) in line
+
     # --- an agent
 
     def call(self, name: str, body: bytes, stream: bool = False) -> bool:
@@ -215,8 +227,8 @@ def spelled(thread: str) -> str:
     return thread.replace("*", "all")
 
 
-def occurrences(output: pathlib.Path, data: pathlib.Path, beside: bool) -> list[tuple[str, int]]:
-    """The calls on files of `data`, each with its number among all of its name in its thread. `beside`: only those that
+def occurrences(output: pathlib.Path, play: Play, beside: bool) -> list[tuple[str, int]]:
+    """The calls on files of the record and of its second place, each with its number among all of its name in its thread. `beside`: only those that
     the first thread does not make."""
     counts: dict[tuple[str, str], int] = {}
     found = set()
@@ -228,7 +240,7 @@ def occurrences(output: pathlib.Path, data: pathlib.Path, beside: bool) -> list[
         thread, name = call.group(1) or "", call.group(2)
         counts[thread, name] = counts.get((thread, name), 0) + 1
         first = first or thread
-        if str(data) in line and not (beside and thread == first):
+        if play.owns(line) and not (beside and thread == first):
             found.add((name, counts[thread, name]))
     return sorted(found)
 
@@ -320,11 +332,18 @@ PATHS = {
 def paths() -> dict[str, Path]:
     """Those of this program: what it cannot do yet has no path."""
     known = dict(PATHS)
-    said = subprocess.run([TACHO, "--help"], capture_output=True, text=True, timeout=PATIENCE).stdout
-    for command, path in (("keys", Path(fresh, rotating, ("*",))), ("anchor", Path(fresh, anchoring, ("*",)))):
-        if re.search(rf"^ +{command}\b", said, re.MULTILINE):
-            known[{"keys": "rotate", "anchor": "anchor"}[command]] = path
+    if knows("keys"):
+        known["rotate"] = Path(fresh, rotating, ("*",))
+    if knows("anchor"):
+        known["anchor"] = Path(fresh, anchoring, ("*",))
     return known
+
+
+@functools.cache
+def knows(command: str) -> bool:
+    """Whether the program has this command."""
+    said = subprocess.run([TACHO, "--help"], capture_output=True, text=True, timeout=PATIENCE).stdout
+    return bool(re.search(rf"^ +{command}\b", said, re.MULTILINE))
 
 
 class Driver:
@@ -386,7 +405,7 @@ class Driver:
         cases = [
             Case(name, thread, syscall, nth, fault)
             for thread in path.threads or (path.from_start,)
-            for syscall, nth in occurrences(play.scratch / f"{spelled(thread)}.strace", play.data, thread == "*")
+            for syscall, nth in occurrences(play.scratch / f"{spelled(thread)}.strace", play, thread == "*")
             for fault in FAULTS
         ]
         shutil.rmtree(play.scratch)
@@ -418,7 +437,7 @@ class Driver:
     def is_elsewhere(self, play: Play, case: Case) -> bool:
         """Whether the number fell on something that is no file of the record: a socket, a waker of the runtime."""
         made = [line for line in self.traced(play, case).splitlines() if "(INJECTED)" in line]
-        return bool(made) and not any(str(play.data) in line for line in made)
+        return bool(made) and not any(play.owns(line) for line in made)
 
     def traced(self, play: Play, case: Case) -> str:
         output = play.scratch / f"{spelled(case.thread)}.strace"
@@ -435,7 +454,9 @@ class Driver:
     def judge(self, play: Play, case: Case, hit: float | None, answered: list[str]) -> None:
         if hit is None and play.code != 0:
             raise Violation(f"it ended with {play.code} though nothing was done to it")
-        if hit is not None and case.fault == "EIO" and case.syscall in SYNCS:
+        # A second place that fails is tried again; the record is not.
+        on_record = str(play.data) in "".join(line for line in self.traced(play, case).splitlines() if "(INJECTED)" in line)
+        if hit is not None and case.fault == "EIO" and case.syscall in SYNCS and on_record:
             if play.code in (0, -signal.SIGKILL):
                 raise Violation(f"a failed {case.syscall} did not end it: {play.code}")
             late = [name for began, name in play.begun if began > hit]

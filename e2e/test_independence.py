@@ -17,6 +17,7 @@ import tempfile
 import urllib.parse
 
 import pytest
+from faults import Play, knows, segments
 from installed import AGENT, PACKAGING, RECORDER, Installed, as_user, install, needs
 from tacho import TACHO, until
 
@@ -164,11 +165,6 @@ def program_in(place: pathlib.Path) -> str:
     copy = place / "tacho"
     shutil.copy(TACHO, copy)
     return str(copy)
-
-
-def knows(command: str) -> bool:
-    said = subprocess.run([TACHO, "--help"], capture_output=True, text=True).stdout
-    return bool(re.search(rf"^ +{command}\b", said, re.MULTILINE))
 
 
 # --- what passes the recorder: an event each
@@ -400,8 +396,6 @@ def test_the_units_filter_lets_through_what_the_recorder_calls(tmp_path, model):
     allowed = allowed_by((PACKAGING / "tachograph.service").read_text())
     if not allowed:
         pytest.skip("this systemd-analyze does not say what its filters hold")
-    from faults import Play, segments
-
     play = Play(tmp_path / "record", model.url, tmp_path)
     output = tmp_path / "calls.strace"
     assert play.start(["strace", "-f", "-o", str(output), "-e", "signal=none"])

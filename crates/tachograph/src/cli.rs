@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Timeline(commands::timeline::Args),
     /// Re-hash the whole record and say what that proves
     Verify(commands::verify::Args),
+    /// Write what proves one event to somebody who has nothing else
+    Proof(commands::proof::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
 }

@@ -7,6 +7,7 @@
 mod anchors;
 mod brackets;
 pub mod claims;
+mod foreign;
 mod heads;
 mod keys;
 mod limits;
@@ -20,6 +21,7 @@ mod vault;
 pub use anchors::{Anchor, Kind};
 pub use brackets::{Bound, Bracket};
 pub use claims::{Claim, Subject, Verdict};
+pub use foreign::run_log;
 pub use report::{Fault, Report};
 pub use tail::{Cadence, Tail};
 
@@ -156,7 +158,9 @@ impl<'a> Verifier<'a> {
             signed,
             heads,
             report,
-            tree: Tree::new(store),
+            tree: Tree::new(store.settled(), |id| {
+                crate::tiles::read_tile(store.disk(), id).ok().flatten()
+            }),
             sequence: Sequence::default(),
             told: Vec::new(),
             wanted,

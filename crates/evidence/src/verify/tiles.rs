@@ -1,24 +1,27 @@
 //! Whether the hash tiles on disk are those of the events.
 
 use super::report::MAX_FAULTS;
-use crate::store::Store;
 use tlog::Hash;
 use tlog::leaf_hash;
 use tlog::tile::{TileBuilder, TileId};
 
 /// The tree of the events read so far, held against the tiles on disk.
-#[derive(Debug)]
 pub(super) struct Tree<'a> {
-    store: &'a Store,
+    /// Reads a tile; `None` where it cannot.
+    read: Box<dyn Fn(TileId) -> Option<Vec<Hash>> + 'a>,
+    /// Leaves that lie in tiles.
+    settled: u64,
     builder: TileBuilder,
     /// Hash tiles that differ from the events, and the first event they differ at.
     bad: Vec<(TileId, Option<u64>)>,
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(store: &'a Store) -> Self {
+    /// A tree whose first `settled` leaves lie in the tiles that `read` reads.
+    pub(super) fn new(settled: u64, read: impl Fn(TileId) -> Option<Vec<Hash>> + 'a) -> Self {
         Self {
-            store,
+            read: Box::new(read),
+            settled,
             builder: TileBuilder::new(),
             bad: Vec::new(),
         }
@@ -34,15 +37,15 @@ impl<'a> Tree<'a> {
 
     /// Adds an event and compares each hash tile that it completes with the one on disk.
     pub(super) fn push(&mut self, line: &[u8]) {
-        let (store, bad) = (self.store, &mut self.bad);
+        let (read, settled, bad) = (self.read.as_ref(), self.settled, &mut self.bad);
         self.builder.push(leaf_hash(line), |id, hashes| {
-            if store.settled() >= leaves_end(id) {
-                compare(store, id, hashes, bad);
+            if settled >= leaves_end(id) {
+                compare(read(id), id, hashes, bad);
             }
         });
-        if self.builder.size() == store.settled() {
+        if self.builder.size() == settled {
             for (id, hashes) in self.builder.partials() {
-                compare(store, id, hashes, &mut self.bad);
+                compare(read(id), id, hashes, bad);
             }
         }
     }
@@ -64,11 +67,13 @@ fn leaves_end(id: TileId) -> u64 {
 }
 
 /// Notes a tile that is missing or differs from the hashes of the events.
-fn compare(store: &Store, id: TileId, hashes: &[Hash], bad: &mut Vec<(TileId, Option<u64>)>) {
-    let told = crate::tiles::read_tile(store.disk(), id)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+fn compare(
+    told: Option<Vec<Hash>>,
+    id: TileId,
+    hashes: &[Hash],
+    bad: &mut Vec<(TileId, Option<u64>)>,
+) {
+    let told = told.unwrap_or_default();
     if told.starts_with(hashes) || bad.len() >= MAX_FAULTS {
         return;
     }

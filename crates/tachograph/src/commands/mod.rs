@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod mcp;
+pub(crate) mod proof;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Show(args) => show::execute(&context, &args),
         Command::Timeline(args) => timeline::execute(&context, &args),
         Command::Verify(args) => verify::execute(&context, &args),
+        Command::Proof(args) => proof::execute(&context, &args),
         Command::Completions(args) => completions::execute(&args),
     }
 }

@@ -8,12 +8,17 @@ use crate::failure::Failure;
 use crate::out::{BAD, DIM, GOOD, HEAD, Out, PLAIN, WARN};
 use crate::record;
 use crate::summary::grouped;
+use crate::when;
 use evidence::Error;
-use evidence::verify::{Fault, Options, Progress, Report};
+use evidence::verify::{Claim, Fault, Options, Progress, Report, Verdict};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use timestamp::{Certificate, Trust};
+use tlog::policy::Policy;
 
 /// A run shorter than this needs no progress bar.
 const QUIET_FOR: Duration = Duration::from_secs(1);
@@ -30,28 +35,110 @@ Exit codes:
   11  everything verified, and the record itself says what is missing from it (gaps)
   12  something that verification needs is missing
 
+What the record lies beside is not believed: say whom you trust. Without --policy and --roots
+the claims about time and witnesses stay UNVERIFIABLE, which is no failure; with them, what
+cannot be verified ends with 12. Nothing is asked of the network.
+
 Examples:
   tacho verify
+  tacho verify --policy auditor.policy --roots tsa-roots.pem --head head-of-last-month
+  tacho verify --log /mnt/another-tools-log --policy its.policy
   tacho verify --data /mnt/copy --json
   tacho verify --quiet || page-someone")]
 pub(crate) struct Args {
     /// Print nothing, only end with the exit code
     #[arg(long, short)]
     quiet: bool,
+    /// Logs and witnesses to trust (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Root certificates of the time-stamp authorities to trust (PEM)
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
+    /// A checkpoint, cosigned note or receipt that you hold: the log must extend it. May be repeated
+    #[arg(long, value_name = "FILE")]
+    head: Vec<PathBuf>,
+    /// Judge as of this time: cosignatures and time-stamps from after it do not count
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Verify the log of another tool in this directory (C2SP tlog-tiles) instead of the record
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
+}
+
+/// Longest file of an auditor that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+impl Args {
+    fn options(&self) -> Result<Options, Failure> {
+        let policy = self.policy.as_deref().map(|path| {
+            let bytes = auditors(path)?;
+            Policy::parse(&bytes).map_err(|error| unusable(path, "a policy", &error))
+        });
+        let roots = self.roots.as_deref().map(|path| {
+            let text = String::from_utf8_lossy(&auditors(path)?).into_owned();
+            Certificate::from_pem(&text)
+                .and_then(Trust::new)
+                .map_err(|error| unusable(path, "a file of root certificates", &error))
+        });
+        let at = self.at.as_deref().map(|text| {
+            when::since(text, Timestamp::now()).ok_or_else(|| {
+                Failure::usage(format!("`{text}` is no time"))
+                    .hint("write it as `2026-11-21T09:30:00Z`, or as an age: `90d`")
+            })
+        });
+        Ok(Options {
+            policy: policy.transpose()?,
+            roots: roots.transpose()?,
+            at: at.transpose()?,
+            heads: self
+                .head
+                .iter()
+                .map(|path| auditors(path))
+                .collect::<Result<_, _>>()?,
+            ..Options::default()
+        })
+    }
+}
+
+/// A file that the auditor brought.
+fn auditors(path: &Path) -> Result<Vec<u8>, Failure> {
+    let cannot = |error: &dyn std::error::Error| {
+        Failure::usage(format!("cannot read {}", path.display()))
+            .because(error)
+            .hint("name a file that you may read")
+    };
+    let len = fs_err::metadata(path)
+        .map_err(|error| cannot(&error))?
+        .len();
+    if len > MAX_FILE_BYTES {
+        return Err(Failure::usage(format!("{} is too long", path.display()))
+            .cause(format!("{len} bytes, the limit is {MAX_FILE_BYTES}")));
+    }
+    fs_err::read(path).map_err(|error| cannot(&error))
+}
+
+fn unusable(path: &Path, what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::usage(format!("{} is not {what}", path.display()))
+        .because(error)
+        .hint("see docs/verify.md for what it looks like")
 }
 
 /// Verifies the record.
 pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    if !context.data.join("format").exists() {
+    let options = args.options()?;
+    if args.log.is_none() && !context.data.join("format").exists() {
         return Err(missing(
             context,
             &format!("there is no record in {}", context.data.display()),
         ));
     }
     let mut bar = Bar::new(args.quiet || context.json);
-    let result = evidence::verify::run(&context.data, &Options::default(), &mut |progress| {
-        bar.show(progress)
-    });
+    let mut show = |progress| bar.show(progress);
+    let result = match &args.log {
+        Some(log) => evidence::verify::run_log(log, &options, &mut show),
+        None => evidence::verify::run(&context.data, &options, &mut show),
+    };
     bar.end();
     let report = result.map_err(|error| cannot(context, &error))?;
     if !args.quiet {
@@ -125,6 +212,10 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let (word, style) = verdict(report);
     out.line(&[(style, word)])?;
     out.end()?;
+    for claim in &report.claims {
+        write_claim(claim, out)?;
+    }
+    out.end()?;
     let mut row =
         |name: &str, value: &str| out.line(&[(DIM, &format!("  {name:<12}")), (PLAIN, value)]);
     row("log", &report.origin)?;
@@ -148,6 +239,22 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         None => row("checkpoint", "none: nothing is signed yet")?,
     }
     row("key", &report.verifier_key)?;
+    row("anchored", &anchored(report))?;
+    for cadence in &report.cadence {
+        let kind = match cadence.kind {
+            evidence::verify::Kind::Timestamp => "time stamps",
+            _ => "witnesses",
+        };
+        row(
+            kind,
+            &format!(
+                "{}, at most {} events and {} apart",
+                counted(cadence.heads, "head"),
+                grouped(cadence.longest_events),
+                when::span_us(cadence.longest_seconds.saturating_mul(1_000_000))
+            ),
+        )?;
+    }
     if !report.open_calls.is_empty() {
         let calls = counted(report.open_calls.len() as u64, "call");
         let why = if report.ended {
@@ -195,6 +302,49 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         out.line(&[(DIM, "  what each says: tacho events --kind gap")])?;
     }
     list("this does not prove", &report.not_proven, HEAD, out)
+}
+
+fn write_claim(claim: &Claim, out: &mut Out) -> Result<(), Failure> {
+    let style = match claim.verdict {
+        Verdict::Valid => GOOD,
+        Verdict::Invalid => BAD,
+        Verdict::Unverifiable => WARN,
+    };
+    let detail = crate::escape::line(&claim.detail).into_owned();
+    let columns = out.columns().saturating_sub(27);
+    let name = claim.claim.name();
+    let verdict = claim.verdict.to_string();
+    for (at, line) in crate::escape::wrap(&detail, columns).iter().enumerate() {
+        let (name, verdict) = if at == 0 {
+            (name, verdict.as_str())
+        } else {
+            ("", "")
+        };
+        out.line(&[
+            (DIM, &format!("  {name:<11}")),
+            (style, &format!("{verdict:<14}")),
+            (PLAIN, line),
+        ])?;
+    }
+    Ok(())
+}
+
+/// How far outsiders' word reaches.
+fn anchored(report: &Report) -> String {
+    let tail = &report.unanchored_tail;
+    match &tail.anchored_at {
+        None => "nothing: no outsider has seen a head of this log".to_owned(),
+        Some(time) => format!(
+            "{} events by {time}{}; the unanchored tail is {} events",
+            grouped(tail.from),
+            if tail.verified {
+                ""
+            } else {
+                ", by anchors that you have not said you trust"
+            },
+            grouped(tail.events)
+        ),
+    }
 }
 
 fn faults(report: &Report, out: &mut Out) -> Result<(), Failure> {

@@ -1,0 +1,294 @@
+//! An exhibit proves its event with tools that everybody has, and any change of it is refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod anchored;
+
+use anchored::Anchored;
+use evidence::{Error, Exhibit, Store};
+use std::path::Path;
+use std::process::Command;
+use testkit::authority::ROOT;
+
+/// Runs `verify.sh` of the exhibit in `dir`; its exit code and its words.
+fn script(dir: &Path, arguments: &[&str]) -> (i32, String) {
+    let done = Command::new("bash")
+        .arg(dir.join("verify.sh"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (done.status.code().unwrap_or(-1), said)
+}
+
+/// What an auditor has from elsewhere: the log's key, the authority's root, the witnesses' keys.
+struct Auditor {
+    dir: tempfile::TempDir,
+    vkey: String,
+}
+
+impl Auditor {
+    fn of(store: &Anchored) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vkey = Store::open(store.path()).unwrap().verifier_key();
+        std::fs::write(
+            dir.path().join("root.pem"),
+            store.authority.pem(ROOT).unwrap(),
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("policy"), store.policy_text(&vkey)).unwrap();
+        Self { dir, vkey }
+    }
+
+    fn checks(&self, exhibit: &Path) -> (i32, String) {
+        let at = |name: &str| self.dir.path().join(name).to_str().unwrap().to_owned();
+        let (roots, policy) = (at("root.pem"), at("policy"));
+        script(
+            exhibit,
+            &[
+                "--vkey",
+                &self.vkey,
+                "--roots",
+                &roots,
+                "--witnesses",
+                &policy,
+            ],
+        )
+    }
+}
+
+fn write(store: &Store, seq: u64, dir: &Path) {
+    Exhibit::of(store, seq).unwrap().write(dir).unwrap();
+}
+
+#[test]
+fn the_script_is_short_and_shellcheck_has_nothing_to_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exhibit/verify.sh");
+    assert!(std::fs::read_to_string(&path).unwrap().lines().count() <= 60);
+    match Command::new("shellcheck").arg(&path).output() {
+        Ok(done) => assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stdout)
+        ),
+        Err(error) => eprintln!("skipped: shellcheck: {error}"),
+    }
+}
+
+#[test]
+fn the_script_verifies_any_event_and_says_what_it_could_not_check() {
+    let anchored = Anchored::new();
+    let auditor = Auditor::of(&anchored);
+    let store = Store::open(anchored.path()).unwrap();
+    let last = store.len() - 1;
+    for seq in [0, 1, 2, 90, 91, 127, 128, 255, 256, 270, last] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&store, seq, dir.path());
+        let line = std::fs::read(dir.path().join("event.json")).unwrap();
+        assert_eq!(line, store.event(seq).unwrap());
+        let (code, said) = auditor.checks(dir.path());
+        let stamped = seq < *anchored.sizes.last().unwrap();
+        assert_eq!(code, if stamped { 0 } else { 12 }, "event {seq}: {said}");
+        let told: Vec<String> = said
+            .lines()
+            .map(|line| line.split([':', '(']).next().unwrap().to_owned())
+            .collect();
+        let mut expected = vec!["VALID         content", "VALID         signature"];
+        if stamped {
+            expected.extend([
+                "VALID         witness",
+                "UNVERIFIABLE  witness",
+                "VALID         time",
+            ]);
+        } else {
+            expected.extend([
+                "UNVERIFIABLE  witness",
+                "UNVERIFIABLE  witness",
+                "UNVERIFIABLE  time",
+            ]);
+        }
+        assert_eq!(told, expected, "{said}");
+        // Without anything from elsewhere it holds together, and says what that is worth.
+        let (code, said) = script(dir.path(), &[]);
+        assert_eq!(code, 0, "{said}");
+        for words in ["compare vkey", "--witnesses FILE", "--roots FILE"] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_any_file_is_refused() {
+    let anchored = Anchored::new();
+    let auditor = Auditor::of(&anchored);
+    std::fs::create_dir_all(anchored.path().join("anchors/roots")).unwrap();
+    let pem = anchored.authority.pem(ROOT).unwrap();
+    std::fs::write(anchored.path().join("anchors/roots/tsa.pem"), pem).unwrap();
+    let store = Store::open(anchored.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let exhibit = Exhibit::of(&store, 100).unwrap();
+    exhibit.write(dir.path()).unwrap();
+    assert_eq!(auditor.checks(dir.path()).0, 0);
+    let mut tried = 0;
+    for (name, bytes) in exhibit.files() {
+        if name == "verify.sh" {
+            continue;
+        }
+        let path = dir.path().join(&name);
+        let places = [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 2];
+        for at in places {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, changed).unwrap();
+            let (code, said) = auditor.checks(dir.path());
+            assert_eq!(code, 10, "{name} at {at}: {said}");
+            tried += 1;
+        }
+        std::fs::remove_file(&path).unwrap();
+        let (code, said) = auditor.checks(dir.path());
+        assert_eq!(code, 10, "{name} removed: {said}");
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(tried >= 28, "{tried}");
+    assert_eq!(auditor.checks(dir.path()).0, 0);
+}
+
+/// Writes the digests anew, as somebody who changes an exhibit on purpose does.
+fn mend(dir: &Path) {
+    let done = Command::new("bash")
+        .arg("-c")
+        .arg("cut -c67- SHA256SUMS | xargs sha256sum >new && mv new SHA256SUMS")
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(done.status.success());
+}
+
+#[test]
+fn a_forger_who_mends_the_digests_is_refused_all_the_same() {
+    let anchored = Anchored::new();
+    let auditor = Auditor::of(&anchored);
+    let store = Store::open(anchored.path()).unwrap();
+    let replace = |path: &Path, from: &str, to: &str| {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    };
+    type Forge<'a> = Box<dyn Fn(&Path) + 'a>;
+    let other = tempfile::tempdir().unwrap();
+    write(&store, 3, other.path());
+    let taken = |name: &'static str| -> Forge<'_> {
+        let from = other.path().join(name);
+        Box::new(move |dir| assert!(std::fs::copy(&from, dir.join(name)).unwrap() > 0))
+    };
+    let cases: Vec<(&str, Forge<'_>)> = vec![
+        ("another event", taken("event.json")),
+        ("another receipt", taken("event.tlog-proof")),
+        (
+            "the event edited",
+            Box::new(|dir| replace(&dir.join("event.json"), "environment", "enviroNment")),
+        ),
+        (
+            "another place",
+            Box::new(|dir| replace(&dir.join("event.tlog-proof"), "index 100\n", "index 101\n")),
+        ),
+        (
+            "a shorter path",
+            Box::new(|dir| {
+                let path = dir.join("event.tlog-proof");
+                let text = std::fs::read_to_string(&path).unwrap();
+                let kept: Vec<&str> = text
+                    .lines()
+                    .enumerate()
+                    .filter(|(at, _)| *at != 4)
+                    .map(|l| l.1)
+                    .collect();
+                std::fs::write(&path, format!("{}\n", kept.join("\n"))).unwrap();
+            }),
+        ),
+        (
+            "another size in every file",
+            Box::new(|dir| {
+                for name in ["checkpoint", "cosigned", "event.tlog-proof"] {
+                    replace(&dir.join(name), "\n185\n", "\n186\n");
+                }
+            }),
+        ),
+        (
+            "a time-stamp of another head",
+            Box::new(|dir| {
+                let stamp = anchored.head(anchored.sizes[0]).join("tsa-rsa.tsr");
+                std::fs::copy(stamp, dir.join("tsa-ec.tsr")).unwrap();
+            }),
+        ),
+        (
+            "a cosignature under a later time",
+            Box::new(|dir| {
+                let text = std::fs::read_to_string(dir.join("cosigned")).unwrap();
+                let line = text
+                    .lines()
+                    .find(|line| line.contains("witness.example/one"))
+                    .unwrap();
+                // The time's last bytes are the 15th and 16th of the base64.
+                let blob = line.rsplit(' ').next().unwrap();
+                let mut forged = blob.as_bytes().to_vec();
+                forged[13] = if forged[13] == b'A' { b'B' } else { b'A' };
+                let forged = String::from_utf8(forged).unwrap();
+                for name in ["cosigned", "event.tlog-proof"] {
+                    replace(&dir.join(name), blob, &forged);
+                }
+            }),
+        ),
+    ];
+    for (name, forge) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        write(&store, 100, dir.path());
+        forge(dir.path());
+        mend(dir.path());
+        let (code, said) = auditor.checks(dir.path());
+        assert_eq!(code, 10, "{name}: {said}");
+        assert!(said.contains("INVALID"), "{name}: {said}");
+    }
+    // Without the time-stamp there is nothing false, and nothing that vouches for the time that was asked for.
+    let dir = tempfile::tempdir().unwrap();
+    write(&store, 100, dir.path());
+    std::fs::remove_file(dir.path().join("tsa-ec.tsr")).unwrap();
+    let sums = std::fs::read_to_string(dir.path().join("SHA256SUMS")).unwrap();
+    let kept: Vec<&str> = sums.lines().filter(|line| !line.contains("tsr")).collect();
+    std::fs::write(
+        dir.path().join("SHA256SUMS"),
+        format!("{}\n", kept.join("\n")),
+    )
+    .unwrap();
+    assert_eq!(auditor.checks(dir.path()).0, 12);
+}
+
+#[test]
+fn a_receipt_verifies_under_the_policy_and_what_no_head_covers_has_none() {
+    let anchored = Anchored::new();
+    let store = Store::open(anchored.path()).unwrap();
+    let policy = anchored.policy();
+    for seq in [0, 100, 250] {
+        let exhibit = Exhibit::of(&store, seq).unwrap();
+        let text = exhibit.receipt().to_string();
+        let receipt = tlog::receipt::Receipt::parse(text.as_bytes()).unwrap();
+        let leaf = tlog::leaf_hash(&store.event(seq).unwrap());
+        receipt.verify(&leaf, &policy, None).unwrap();
+        // The closest head that outsiders vouch for, not the newest.
+        let closest = anchored.sizes.iter().find(|size| **size > seq).unwrap();
+        assert_eq!(exhibit.size(), *closest);
+    }
+    let beyond = Exhibit::of(&store, store.len()).unwrap_err();
+    assert!(matches!(beyond, Error::Missing(_)), "{beyond}");
+    // An event that is not the one that was signed gets no receipt.
+    std::fs::remove_dir_all(anchored.path().join("anchors")).unwrap();
+    std::fs::remove_file(anchored.path().join("log/checkpoint")).unwrap();
+    let uncovered = Exhibit::of(&store, 5).unwrap_err();
+    assert!(matches!(uncovered, Error::Missing(_)), "{uncovered}");
+}
