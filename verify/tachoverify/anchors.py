@@ -116,12 +116,12 @@ def _is_root(text: str) -> bool:
 
 
 def _stated(signature: bytes) -> datetime.datetime | None:
-    """The time in a cosignature."""
+    """The time in a cosignature; one beyond the calendar states none."""
     seconds = int.from_bytes(signature[:8], "big")
     try:
         return datetime.datetime.fromtimestamp(seconds, UTC) if seconds else None
-    except (ValueError, OverflowError, OSError) as error:
-        raise Malformed("a cosignature of a time beyond the calendar") from error
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def published(store: Directory) -> list[int]:
