@@ -6,14 +6,17 @@ import json
 import pathlib
 import random
 import struct
+import time
 from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tachoverify import tlog
 from tachoverify.crc32c import crc32c
 from tachoverify.directory import Directory
+from tachoverify.keyring import hkdf
 from tachoverify.log import Log
 from tachoverify.note import Key
 from tachoverify.state import read_state
@@ -168,7 +171,16 @@ def publish(store: pathlib.Path, size: int) -> pathlib.Path:
     """The head of the first `size` events as the recorder publishes it; returns its directory."""
     folder = store / f"anchors/{size:020}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "checkpoint").write_text(head(store, size, root_of(read_events(store)[:size])))
+    root = root_of(read_events(store)[:size])
+    note = head(store, size, root)
+    # The log's own cosignature, by the key that comes of the same seed (C2SP tlog-cosignature, subtree/v1).
+    origin, now = note.partition("\n")[0].encode(), int(time.time()).to_bytes(8, "big")
+    seed = hkdf(own_key(store).private_bytes_raw(), b"", b"tachograph ml-dsa-44 v1")
+    private = MLDSA44PrivateKey.from_seed_bytes(seed)
+    name = bytes([len(origin)]) + origin
+    message = b"subtree/v1\n\0" + name + now + name + bytes(8) + size.to_bytes(8, "big") + root
+    key = Key.of(origin.decode(), 6, private.public_key().public_bytes_raw())
+    (folder / "checkpoint").write_text(note + signature_line(key, now + private.sign(message)))
     return folder
 
 

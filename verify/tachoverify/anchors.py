@@ -164,12 +164,17 @@ class Anchors:
         try:
             signed = self._epochs.open(data)
         except WrongEpoch as error:
-            report.fault("epoch", "altered", error.seq, f"{path}: {error}")
+            report.fault("epoch", "epoch", error.seq, f"{path}: {error}")
             return None
         except (Malformed, BadSignature, Unsigned) as error:
             report.fault("signature", "signature", None, f"{path}: {error or 'no key of the log signed it'}")
             return None
-        if signed.checkpoint.size != size:
+        if signed.cosigned is None:
+            report.say("signature", UNVERIFIABLE, "this machine has no code for the log's ML-DSA-44 signatures on published heads")
+        # A log from before there were epochs names no such key.
+        if signed.cosigned is False and self._epochs.of_size(size).ml_dsa:
+            report.fault("signature", "signature", None, f"{path}: the signature of the log's ML-DSA-44 key is missing")
+        elif signed.checkpoint.size != size:
             report.fault("signature", "altered", None, f"{path} is the head of {signed.checkpoint.size} events")
         elif self._root_at(size) != signed.checkpoint.root:
             report.fault("content", "altered", good, f"the head of {size} events that was published ({path}) is not that of "

@@ -42,8 +42,8 @@ class Signed:
 
     checkpoint: Checkpoint
     epoch: int
-    #: The event that revoked the key for this size: then only an anchor from before it makes the signature count.
-    revoked_by: int | None
+    #: Where the key was revoked for this size: the largest for which it counts, and the event that says so.
+    revoked: tuple[int, int] | None
     #: The ML-DSA-44 signature: True when it verified, False when there is none, None when this machine cannot tell.
     cosigned: bool | None
 
@@ -140,7 +140,7 @@ class Epochs:
         signers = [signer.key for signer in verified.signers]
         cosigned = True if epoch.ml_dsa in signers else None if epoch.ml_dsa in verified.unverifiable else False
         revoked = epoch.revoked if epoch.revoked and checkpoint.size > epoch.revoked[0] else None
-        return Signed(checkpoint, epoch.number, revoked[1] if revoked else None, cosigned)
+        return Signed(checkpoint, epoch.number, revoked, cosigned)
 
     def _by_another(self, note: Note, size: int, right: Epoch) -> None:
         for epoch in self.all:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from .epochs import Epochs, WrongEpoch
 from .faults import Malformed
 from .note import BadSignature, Checkpoint, Note, Unsigned, decimal, unbase64
-from .report import VALID, Report
+from .report import UNVERIFIABLE, VALID, Report
 
 _RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 _MAX_HASHES = 64
@@ -48,14 +48,17 @@ class Heads:
             report.fault("signature", "altered", None, f"the head that you hold is of the log {head.origin}, and this is {epochs.origin}")
             return
         try:
-            epochs.open(note)
+            revoked = epochs.open(note).revoked
         except WrongEpoch as error:
-            report.fault("epoch", "altered", error.seq, f"the head of {size} events that you hold: {error}")
+            report.fault("epoch", "epoch", error.seq, f"the head of {size} events that you hold: {error}")
             return
         except (Malformed, BadSignature, Unsigned):
             report.fault("signature", "signature", None, f"the head of {size} events that you hold is not signed by this log's key")
             return
-        if size > report.events:
+        if revoked and (size > report.events or root_at(size) != head.root):
+            report.say("witnesses", UNVERIFIABLE, f"the head of {size} events that you hold is not of this log, but the key that "
+                       "signed it was revoked")
+        elif size > report.events:
             report.fault("sequence", "removed", report.events,
                          f"you hold a head of {size} events, and the log has {report.events}: its end was cut off")
         elif root_at(size) == head.root:

@@ -224,7 +224,7 @@ class Vault:
                 try:
                     try:
                         self._contents(block)
-                    except Locked:
+                    except (Locked, Missing):
                         self._stored(block)
                 except Fault as fault:
                     faults.append(fault)

@@ -76,6 +76,8 @@ class Verification:
         self.open_calls: set[int] = set()
         #: Events with bodies that could not be decrypted, by why.
         self.locked: dict[str, list[int]] = {}
+        #: The same by the file of a key that is missing.
+        self.keyless: dict[str, list[int]] = {}
 
     def run(self) -> None:
         report = self.report
@@ -105,7 +107,13 @@ class Verification:
         report.say("order", VALID, f"{report.events} events stand at the places they name")
         report.say("sequence", VALID, f"the counters of {len(self.streams)} streams have no hole")
         for why, seqs in self.locked.items():
-            report.say("bodies", UNVERIFIABLE, f"{why}: bodies of {len(seqs)} events, from event {seqs[0]} on")
+            detail = f"{why}: {len(seqs)} bodies, from event {seqs[0]} on"
+            report.say("bodies", UNVERIFIABLE, detail)
+            # Asked for: the auditor brought a key, and it does not open them.
+            if self.options.vault_key:
+                report.missing.append(f"a key that fits ({detail})")
+        for path, seqs in self.keyless.items():
+            report.lacks("bodies", f"{path}, to open {len(seqs)} bodies from event {seqs[0]} on,")
         report.say("bodies", VALID, f"{report.bodies} bodies match what their events commit to")
         report.not_proven = self._not_proven(outside)
 
@@ -133,7 +141,11 @@ class Verification:
             except Locked as locked:
                 self.locked.setdefault(str(locked), []).append(seq)
             except Missing as error:
-                self.report.fault("bodies", "body", seq, f"{error} is missing")
+                # Without a key bodies cannot be opened, and nothing speaks against them.
+                if str(error).endswith((".key", ".seed")):
+                    self.keyless.setdefault(str(error), []).append(seq)
+                else:
+                    self.report.fault("bodies", "body", seq, f"{error} is missing")
             else:
                 self.report.bodies += 1
                 self.report.body_bytes += body.len
@@ -145,7 +157,7 @@ class Verification:
                 try:
                     self.epochs.take(seq, event)
                 except Malformed as error:
-                    self.report.fault("epoch", "altered", seq, f"event {seq}: {error}")
+                    self.report.fault("epoch", "epoch", seq, f"event {seq}: {error}")
             elif event.kind == "vault.sealed":
                 self.vault.check_sealed(event.facts)
             else:
@@ -214,13 +226,14 @@ class Verification:
 
     def _judge_epochs(self) -> None:
         """Whether each key began where the log had the root that it and the key before it signed."""
-        report, good = self.report, True
-        for epoch in self.epochs.all[1:]:
-            if epoch.start <= report.events and self.tree.root_at(epoch.start) != epoch.root:
-                report.fault("epoch", "altered", epoch.event, f"epoch {epoch.number} began at another tree of {epoch.start} events")
-                good = False
-        if self.epochs.in_force.event is not None and good:
-            report.say("epoch", VALID, f"{len(self.epochs.all)} epochs follow each other, each begun by two keys")
+        report = self.report
+        for epoch in self.epochs.all:
+            if self.tree.root_at(epoch.start) != epoch.root:
+                detail = f"the first {epoch.start} events are not those that the key of epoch {epoch.number} took over"
+                report.fault("epoch", "epoch", epoch.event, detail)
+        count = len(self.epochs.all)
+        report.say("epoch", VALID, "one key has been in force from the beginning" if count == 1 else
+                   f"{count} keys followed each other, each handed over by the one before")
 
     def _judge_checkpoint(self) -> None:
         """Holds the events against the log's own newest checkpoint."""
@@ -233,7 +246,7 @@ class Verification:
         try:
             signed = self.epochs.open(data)
         except WrongEpoch as error:
-            report.fault("epoch", "altered", error.seq, f"log/checkpoint: {error}")
+            report.fault("epoch", "epoch", error.seq, f"log/checkpoint: {error}")
             report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
             return
         except (Malformed, BadSignature, Unsigned) as error:
@@ -241,6 +254,10 @@ class Verification:
                       Unsigned: "the log's key did not sign it"}.get(type(error), str(error))
             report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
             report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
+            return
+        if signed.revoked:
+            report.fault("signature", "signature", signed.revoked[0],
+                         f"log/checkpoint: the key of epoch {signed.epoch}, which signed it, was revoked")
             return
         report.say("signature", VALID, "the log's key signed the checkpoint")
         self._hold_against(signed.checkpoint)
