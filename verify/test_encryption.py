@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import forging
-from conftest import copy
+from conftest import HERE, copy
 from tachoverify.crc32c import crc32c
 from tachoverify.faults import Malformed
 from tachoverify.keyring import Recipient, hkdf
@@ -19,6 +19,7 @@ from tachoverify.verify import Options, verify
 
 hpke = pytest.importorskip("cryptography.hazmat.primitives.hpke", reason="this `cryptography` has no HPKE to encrypt with")
 
+GOLDEN = HERE.parent / "crates/evidence/tests/golden"
 KEYRING, DATA, SEED_PATH = b"\7" * 32, b"\1" * 32, "vault/salts/00000000.seed"
 
 
@@ -84,21 +85,32 @@ def bodies(store, key: bytes | None = None) -> tuple[int, str, int]:
 
 
 @pytest.fixture
-def store(demo, tmp_path):
-    return copy(demo, tmp_path / "record")
+def store(tmp_path):
+    """One from before the vault was encrypted."""
+    store = copy(GOLDEN / "store.v1", tmp_path / "record")
+    private, events = forging.private_key(5), forging.read_events(store)
+    (store / "keys").mkdir(exist_ok=True)
+    (store / "keys/log.key").write_text(f"v2 {private.private_bytes_raw().hex()} -\n")
+    origin = (store / "log/vkey").read_text().partition("+")[0]
+    (store / "log/vkey").write_text(f"{forging.public_key(origin, 1, private)}\n")
+    forging.sign(store, len(events), forging.root_of(events))
+    return store
+
+
+PLAIN = bodies(GOLDEN / "store.v1")
 
 
 def test_with_the_keyring_key(store, investigator):
-    assert bodies(encrypted(store, True, None)) == (0, "valid", 40)
+    assert bodies(encrypted(store, True, None)) == PLAIN
 
 
 def test_with_an_investigators_key(store, investigator):
     private, public = investigator
     encrypted(store, False, public)
     assert bodies(store)[1:] == ("unverifiable", 0)
-    assert bodies(store, private) == (0, "valid", 40)
+    assert bodies(store, private) == PLAIN
     (store / "keys/vault.key").unlink()
-    assert bodies(store, private) == (0, "valid", 40)
+    assert bodies(store, private) == PLAIN
 
 
 def test_a_destroyed_key_is_no_alteration(store):
