@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Verify(commands::verify::Args),
     /// Write what proves one event to somebody who has nothing else
     Proof(commands::proof::Args),
+    /// Have the log's head told outside this machine now
+    Anchor(commands::anchor::Args),
+    /// Be a witness for the logs of other machines
+    Witness(commands::witness::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
 }

@@ -5,11 +5,13 @@
 //! [`escape`] before it reaches a terminal.
 
 mod address;
+mod anchoring;
 mod body;
 mod build;
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod demo;
 mod describe;
 mod escape;
@@ -22,6 +24,8 @@ mod operator;
 mod out;
 mod pretty;
 mod record;
+mod signals;
+mod standing;
 mod summary;
 mod table;
 mod timeline;

@@ -7,8 +7,8 @@
 //! On a loopback address every user of the machine may connect, agents too. They learn whether calls are recorded
 //! (`/healthz`) and nothing else: the rest is for who can read the token in `DIR/address`. Who asks without it is recorded.
 
-use crate::build;
 use crate::trespass::Trespass;
+use crate::{build, standing};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use evidence::Recorder;
@@ -62,6 +62,12 @@ pub(crate) struct Report {
     pub(crate) backlog_bytes: u64,
     /// Events refused for want of room since the last that was recorded.
     pub(crate) refused_events: u64,
+    /// How the log stands with its anchors.
+    #[serde(default)]
+    pub(crate) anchors: anchor::Standing,
+    /// Events that nothing outside this machine knows of.
+    #[serde(default)]
+    pub(crate) unanchored_events: u64,
 }
 
 impl Report {
@@ -75,6 +81,7 @@ impl Report {
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(crate) recorder: Recorder,
+    pub(crate) anchors: anchor::Handle,
     pub(crate) started: Instant,
     pub(crate) gateway: String,
     pub(crate) data: String,
@@ -169,7 +176,10 @@ impl Operator {
 
     fn report(&self) -> Report {
         let status = self.recorder.status();
+        let anchors = self.anchors.standing();
         Report {
+            unanchored_events: anchors.unanchored(status.durable),
+            anchors,
             version: build::VERSION.to_owned(),
             commit: build::COMMIT.to_owned(),
             pid: std::process::id(),
@@ -204,7 +214,8 @@ impl Report {
              refused     {} events\n\
              governance  {}\n\
              commit      {}\n\
-             pid         {}\n",
+             pid         {}\n\
+             {}",
             self.version,
             self.gateway,
             self.data,
@@ -216,6 +227,7 @@ impl Report {
             self.governance,
             self.commit,
             self.pid,
+            standing::to_text(&self.anchors, self.durable_events),
         )
     }
 }
@@ -284,6 +296,8 @@ mod tests {
                 signed_events: 9,
                 backlog_bytes: 0,
                 refused_events,
+                anchors: anchor::Standing::default(),
+                unanchored_events: 9,
             };
             assert_eq!(report.is_recording(), recording);
             let text = report.to_text();

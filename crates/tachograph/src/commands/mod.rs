@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod anchor;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod events;
@@ -12,6 +13,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod timeline;
 pub(crate) mod verify;
+pub(crate) mod witness;
 
 use crate::cli::{Cli, Command, Global};
 use crate::failure::Failure;
@@ -46,6 +48,8 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Timeline(args) => timeline::execute(&context, &args),
         Command::Verify(args) => verify::execute(&context, &args),
         Command::Proof(args) => proof::execute(&context, &args),
+        Command::Anchor(args) => block_on(anchor::execute(&context, args)),
+        Command::Witness(args) => block_on(witness::execute(&context, args)),
         Command::Completions(args) => completions::execute(&args),
     }
 }

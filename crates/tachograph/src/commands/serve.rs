@@ -5,12 +5,15 @@
 //! calls may end within a bound, the log is sealed, exit 0. A second signal cuts the wait short.
 
 use crate::address::Address;
+use crate::anchoring::{Anchored, Anchoring};
 use crate::commands::Context;
 use crate::config::Config;
+use crate::control::Control;
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::observe::{observe, traffic};
 use crate::operator::Operator;
+use crate::signals::Signals;
 use crate::{build, logging, record};
 use evidence::Recorder;
 use gateway::Gateway;
@@ -23,7 +26,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// Where the operator connects; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8701")]
     console: SocketAddr,
+    /// Begin a new record that commits to the one in DIR, which is left as it is
+    #[arg(long, value_name = "DIR")]
+    successor_of: Option<PathBuf>,
 }
 
 /// Records until it is told to stop.
@@ -67,12 +72,17 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
         token: Address::new_token()
             .map_err(|error| Failure::new("cannot make a token").because(&error))?,
     };
+    // Before the record is opened, which recovers and begins to write.
+    let successor_of = args.successor_of.as_deref();
+    let anchoring = Anchoring::before_start(&context.data, &config, successor_of).await?;
     let recorder = open(context, &config, &address)?;
+    anchoring.record(&recorder).await?;
+    let anchored = anchoring.start(&recorder)?;
     let result = record(
         context,
         &config,
         &address,
-        &recorder,
+        (&recorder, &anchored),
         (agents, operators),
         &mut signals,
     )
@@ -83,9 +93,11 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
             "warning: cannot remove the recorder's address: {error}"
         ));
     }
+    let last = anchored.stop().await;
     let closed = recorder.close().await;
     result?;
     closed.map_err(|error| record::unreadable(&context.data, &error))?;
+    last.lay_down();
     Ok(Exit::Done.into())
 }
 
@@ -94,7 +106,7 @@ async fn record(
     context: &Context,
     config: &Config,
     address: &Address,
-    recorder: &Recorder,
+    (recorder, anchored): (&Recorder, &Anchored),
     (agents, operators): (TcpListener, TcpListener),
     signals: &mut Signals,
 ) -> Result<(), Failure> {
@@ -104,6 +116,7 @@ async fn record(
     let figures = gateway.figures();
     let operator = Operator {
         recorder: recorder.clone(),
+        anchors: anchored.handle.clone(),
         started: Instant::now(),
         gateway: address.gateway.clone(),
         data: absolute(&context.data).display().to_string(),
@@ -119,6 +132,9 @@ async fn record(
         config.recorder.environment_interval,
         Box::new(move || traffic(&figures.sample())),
     ));
+    let control = Control::bind(&context.data, anchored.handle.clone())
+        .map_err(|error| Failure::new("nobody could give the recorder orders").because(&error))?;
+    beside.spawn(control.serve());
     let socket = Listener::bind(&context.data)
         .await
         .map_err(|error| Failure::new("wrappers could not reach the recorder").because(&error))?;
@@ -275,52 +291,4 @@ fn announce(data: &Path, address: &Address) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// SIGTERM, SIGINT and SIGHUP, which mean the same here.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// `None` under `nohup`, which asks to outlive the terminal.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new("cannot listen for signals").because(&error))
-        };
-        let hangup = match ignores_hangup() {
-            true => None,
-            false => Some(listen(SignalKind::hangup())?),
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup,
-        })
-    }
-
-    async fn next(&mut self) {
-        let hung_up = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = hung_up => {}
-        }
-    }
-}
-
-/// Whether whoever started this process made it ignore SIGHUP: `SigIgn` in proc_pid_status(5), a mask of which signal 1
-/// is the lowest bit.
-fn ignores_hangup() -> bool {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & 1 == 1)
 }

@@ -6,8 +6,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::operator::Report;
 use crate::out::{Out, PLAIN, WARN};
-use crate::record;
 use crate::summary::grouped;
+use crate::{record, standing};
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -83,6 +83,7 @@ fn running(
 
 fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failure> {
     let store = record::open(&context.data)?;
+    let anchors = anchor::Standing::last_known(&context.data).unwrap_or_default();
     if context.json {
         return out.json(&serde_json::json!({
             "running": false,
@@ -91,6 +92,8 @@ fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failur
             "data": context.data.display().to_string(),
             "events": store.len(),
             "log": store.origin(),
+            "anchors": anchors,
+            "unanchored_events": anchors.unanchored(store.len()),
         }));
     }
     out.line(&[(WARN, "no recorder is running"), (PLAIN, " on this record")])?;
@@ -101,6 +104,7 @@ fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failur
         store.origin(),
         grouped(store.len()),
     ))?;
+    out.text(&standing::to_text(&anchors, store.len()))?;
     if unclean {
         out.text(
             "The last recorder did not stop in good order; the next start closes its calls.\n",

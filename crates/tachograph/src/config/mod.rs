@@ -1,6 +1,7 @@
 //! The configuration: which upstreams there are, what is bounded by how much, how the recorder
 //! behaves. Read once at start; its digest stands in `recorder.start` as the governance in effect.
 
+mod anchors;
 mod problem;
 mod read;
 mod value;
@@ -17,11 +18,15 @@ use std::time::Duration;
 /// Everything the configuration decides. The defaults are what a recorder without a file does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Config {
+    pub(crate) anchor: anchors::AnchorSettings,
+    pub(crate) copy: anchors::CopySettings,
     pub(crate) gateway: GatewaySettings,
     pub(crate) limits: Limits,
     pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) recorder: RecorderSettings,
+    pub(crate) timestamp: BTreeMap<String, anchors::TimestampAuthority>,
     pub(crate) upstream: BTreeMap<String, Upstream>,
+    pub(crate) witness: anchors::WitnessSettings,
 }
 
 /// Who may use the gateway, as [`gateway::Access`] explains it.
@@ -148,11 +153,15 @@ impl Default for Config {
             })
             .collect();
         Self {
+            anchor: anchors::AnchorSettings::default(),
+            copy: anchors::CopySettings::default(),
             gateway: GatewaySettings::default(),
             limits: Limits::default(),
             mcp: BTreeMap::new(),
             recorder: RecorderSettings::default(),
+            timestamp: BTreeMap::new(),
             upstream,
+            witness: anchors::WitnessSettings::default(),
         }
     }
 }

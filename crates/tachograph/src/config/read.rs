@@ -1,6 +1,8 @@
 //! Reads the TOML text. Walks the tables with their places in the file, so that every mistake
 //! can be named with its line, and goes on after a mistake to find the next one.
 
+mod anchors;
+
 use super::{Authorities, Config, McpServer, Problem, Problems, Upstream, value};
 use protocol::UpstreamApi;
 use std::collections::BTreeMap;
@@ -10,7 +12,17 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECTIONS: &[&str] = &["gateway", "limits", "mcp", "recorder", "upstream"];
+const SECTIONS: &[&str] = &[
+    "anchor",
+    "copy",
+    "gateway",
+    "limits",
+    "mcp",
+    "recorder",
+    "timestamp",
+    "upstream",
+    "witness",
+];
 const GATEWAY: &[&str] = &["allowed_hosts", "allowed_origins"];
 const UPSTREAM: &[&str] = &["api", "base_url", "ca_file"];
 const MCP: &[&str] = &["ca_file", "url"];
@@ -94,6 +106,7 @@ impl Reader<'_> {
         if let Some(section) = self.section(&root, "recorder") {
             self.recorder(&section, &mut config.recorder);
         }
+        self.anchors(&root, config);
         for (name, section) in self.named(&root, "upstream") {
             self.upstream(name, &section, &mut config.upstream);
         }
@@ -204,11 +217,8 @@ impl Reader<'_> {
         if let Some(names) = self.strings(section, "secret_names", value::secret_name) {
             recorder.secret_names = names;
         }
-        if let Some(strict) = section.table.get("strict_streams") {
-            match strict.get_ref().as_bool() {
-                Some(strict) => recorder.strict_streams = strict,
-                None => self.wrong_type(section, "strict_streams", strict, "true or false"),
-            }
+        if let Some(strict) = self.boolean(section, "strict_streams") {
+            recorder.strict_streams = strict;
         }
     }
 
@@ -277,6 +287,12 @@ impl Reader<'_> {
             let what = format!("{} has no `{key}`", section.title);
             let example = match key {
                 "api" => r#"api = "anthropic" | "openai" | "gemini" | "raw""#,
+                "directory" => r#"directory = "/mnt/elsewhere""#,
+                "policy" => r#"policy = "witnesses.policy""#,
+                "roots" => r#"roots = "authority.pem""#,
+                "url" if section.title.starts_with("[timestamp.") => {
+                    r#"url = "http://timestamp.example.com/tsa""#
+                }
                 "url" => r#"url = "http://127.0.0.1:9000/mcp""#,
                 _ => r#"base_url = "https://api.example.com""#,
             };

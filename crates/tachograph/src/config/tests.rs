@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limit]\n",
-            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: gateway, limits, mcp, recorder, upstream",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, limits, mcp, recorder, timestamp, upstream, witness",
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
@@ -30,6 +30,18 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         (
             "[recorder]\nheartbeet = 3",
             "tacho.toml:2: unknown key `heartbeet` in [recorder]\n  hint: did you mean `heartbeat`? valid keys: environment_interval, heartbeat, secret_names, strict_streams",
+        ),
+        (
+            "[anchor]\npublsh = \"1s\"\nrequire = 1",
+            "tacho.toml:2: unknown key `publsh` in [anchor]\n  hint: did you mean `publish`? valid keys: publish, require, timestamp\ntacho.toml:3: `require` in [anchor] must be true or false, and is of type integer",
+        ),
+        (
+            "[copy]\n[witness]",
+            "tacho.toml:1: [copy] has no `directory`\n  hint: add directory = \"/mnt/elsewhere\"\ntacho.toml:2: [witness] has no `policy`\n  hint: add policy = \"witnesses.policy\"",
+        ),
+        (
+            "[timestamp.acme]\ndigest = \"sha1\"\npolicy = \"x\"",
+            "tacho.toml:1: [timestamp.acme] has no `url`\n  hint: add url = \"http://timestamp.example.com/tsa\"\ntacho.toml:1: [timestamp.acme] has no `roots`\n  hint: add roots = \"authority.pem\"\ntacho.toml:2: unknown digest \"sha1\" in [timestamp.acme]\n  hint: write \"sha256\" or leave it out\ntacho.toml:3: `policy` in [timestamp.acme]: `x` is no object identifier like 1.3.6.1.4.1.4146.2.3",
         ),
         (
             "[recorder]\nzzz = 3",

@@ -1,0 +1,100 @@
+//! The client of a time-stamp authority: RFC 3161 over HTTP (section 3.4).
+
+use crate::Error;
+use crate::client::Client;
+use crate::head::{Head, sha256};
+use crate::settings::Authority;
+use aws_lc_rs::rand;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use timestamp::{Expected, Imprint, MAX_RESPONSE_BYTES, Nonce, Request, Response, Verified};
+
+const QUERY: &str = "application/timestamp-query";
+const REPLY: &str = "application/timestamp-reply";
+
+/// How far an authority's time may be from ours. Clocks of machines are wrong by hours (that is why authorities are
+/// asked); by more than a day, one of the two says nothing.
+const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(24);
+
+/// An answer that holds.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    /// The whole TimeStampResp, as it came.
+    pub(crate) response: Vec<u8>,
+    /// When, as the authority says.
+    pub(crate) gen_time: Timestamp,
+    /// For the event.
+    pub(crate) facts: Value,
+}
+
+/// Asks `authority` for a time-stamp over the bytes of `head`, and verifies all of the answer.
+pub(crate) async fn stamp(
+    client: &Client,
+    authority: &Authority,
+    head: &Head,
+) -> Result<Stamp, Error> {
+    let mut random = [0; 8];
+    rand::fill(&mut random).map_err(|_| Error::Local("the system gives no randomness".into()))?;
+    let request = Request::new(Imprint::sha256(head.sha256), Nonce::new(random));
+    let request = match authority.policy {
+        Some(policy) => request.under_policy(policy),
+        None => request,
+    };
+    let answer = client
+        .post(&authority.url, QUERY, request.to_der(), MAX_RESPONSE_BYTES)
+        .await?;
+    if answer.status != 200 {
+        return Err(Error::Refused(format!(
+            "{} answered HTTP {}",
+            authority.url, answer.status
+        )));
+    }
+    let media = answer.content_type.as_deref().unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case(REPLY) {
+        return Err(Error::Lies(format!(
+            "its content type is `{media}`, not {REPLY}"
+        )));
+    }
+    let now = Timestamp::now();
+    let verified = judge(&answer.body, &request, authority, now)?;
+    let claims = &verified.claims;
+    let offset = claims.gen_time.duration_since(now);
+    if offset.abs() > MAX_OFFSET {
+        return Err(Error::Lies(format!(
+            "it says that now is {}; this machine's clock says {now}",
+            claims.gen_time
+        )));
+    }
+    let facts = json!({
+        "authority": authority.name,
+        "gen_time": claims.gen_time.to_string(),
+        "serial": claims.serial.to_string(),
+        "policy": claims.policy.to_string(),
+        "token_sha256": hex::encode(sha256(&answer.body)),
+        "checkpoint_sha256": hex::encode(head.sha256),
+        "clock_offset_ms": i64::try_from(offset.as_millis()).unwrap_or(i64::MAX),
+    });
+    Ok(Stamp {
+        gen_time: claims.gen_time,
+        facts,
+        response: answer.body,
+    })
+}
+
+/// A certificate has to be valid now as well: with the key of one that has expired, somebody could date back.
+fn judge(
+    response: &[u8],
+    request: &Request,
+    authority: &Authority,
+    now: Timestamp,
+) -> Result<Verified, Error> {
+    let response = Response::from_der(response).map_err(|error| Error::Lies(error.to_string()))?;
+    let token = response
+        .into_token()
+        .map_err(|error| Error::Refused(error.to_string()))?;
+    let trust = authority.trusted.trust().also_valid_at(now);
+    token
+        .verify(&Expected::answer_to(request), &trust)
+        .map_err(|error| Error::Lies(error.to_string()))
+}

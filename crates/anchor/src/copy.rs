@@ -1,0 +1,160 @@
+//! The second place: a directory on another disk or machine that holds the newest published checkpoint of each log.
+//!
+//! `PLACE/HEX(SHA-256(origin))/head` is replaced atomically and durably, only by a checkpoint that extends it; `vkey`
+//! lies beside it. Whoever keeps the place holds what a rewritten log has to be measured with.
+
+use crate::Error;
+use crate::files::Files;
+use crate::head::Head;
+use evidence::{Proofs, Store};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use storage::{Disk, LocalDisk};
+use tlog::note::{MAX_NOTE_BYTES, Note};
+use tlog::{Checkpoint, Hash, witness};
+
+/// A second place for one log.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    dir: PathBuf,
+    proofs: Proofs,
+    vkey: String,
+}
+
+impl Place {
+    /// `vkey` is the log's first verifier key.
+    pub(crate) fn new(dir: &Path, proofs: Proofs, vkey: String) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            proofs,
+            vkey,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    /// Lays `head` down; durable when this returns. Blocks.
+    pub(crate) fn lay_down(&self, head: &Head, origin: &str) -> Result<(), Error> {
+        let held = read(&self.dir, origin)?;
+        if let Some(held) = held {
+            self.extends(&held, head.size, head.root)?;
+            if held.size() == head.size {
+                return Ok(());
+            }
+        }
+        self.replace(origin, &head.bytes)
+    }
+
+    fn replace(&self, origin: &str, bytes: &[u8]) -> Result<(), Error> {
+        let disk = LocalDisk::at(&self.dir);
+        let io = |error: std::io::Error| Error::io(&self.name(), &error);
+        let vkey = path(origin, "vkey");
+        let line = format!("{}\n", self.vkey);
+        if !disk.read(&vkey).is_ok_and(|held| held == line.as_bytes()) {
+            disk.publish(&vkey, line.as_bytes()).map_err(io)?;
+        }
+        disk.publish(&path(origin, "head"), bytes).map_err(io)
+    }
+
+    /// Refuses to replace what the log does not continue.
+    fn extends(&self, held: &Checkpoint, size: u64, root: Hash) -> Result<(), Error> {
+        let place = self.name();
+        if held.size() > size {
+            return Err(Error::Doubt(format!(
+                "the second place {place} knows this log with {} events, and it has {size}: the log lost its end",
+                held.size()
+            )));
+        }
+        let here = match held.size() == size {
+            true => root,
+            false => self.proofs.root(held.size())?,
+        };
+        if here != held.root() {
+            return Err(Error::Doubt(format!(
+                "the second place {place} knows another history of the first {} events of this log: one of the two was \
+                 rewritten",
+                held.size()
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn path(origin: &str, name: &str) -> String {
+    let path = witness::checkpoint_path(origin);
+    let dir = path.split('/').next().unwrap_or_default();
+    format!("{dir}/{name}")
+}
+
+/// The head that `place` holds of a log, with its note; unverified.
+pub(crate) fn read_note(place: &Path, origin: &str) -> Result<Option<Note>, Error> {
+    if !place.is_dir() {
+        // Made by us, it would lie on this disk where another was to be mounted.
+        return Err(Error::Unreachable(format!(
+            "the second place {} does not exist: mount it or make it",
+            place.display()
+        )));
+    }
+    let file = place.join(path(origin, "head"));
+    let io = |error: &std::io::Error| Error::Unreachable(format!("{}: {error}", file.display()));
+    match std::fs::metadata(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(&error)),
+        Ok(meta) if meta.len() > MAX_NOTE_BYTES as u64 => {
+            return Err(Error::Lies(format!("{} is no checkpoint", file.display())));
+        }
+        Ok(_) => {}
+    }
+    let bytes = fs_err::read(&file).map_err(|error| io(&error))?;
+    Note::parse(&bytes)
+        .map(Some)
+        .map_err(|error| Error::Lies(format!("{}: {error}", file.display())))
+}
+
+fn read(place: &Path, origin: &str) -> Result<Option<Checkpoint>, Error> {
+    let Some(note) = read_note(place, origin)? else {
+        return Ok(None);
+    };
+    let head: Checkpoint = note.text().parse().map_err(|error: tlog::Error| {
+        Error::Lies(format!("the head in {}: {error}", place.display()))
+    })?;
+    if head.origin() != origin {
+        return Err(Error::Lies(format!(
+            "the head in {} is of the log {}",
+            place.display(),
+            head.origin()
+        )));
+    }
+    Ok(Some(head))
+}
+
+/// Lays the last checkpoint of a recorder that has ended down in the second place: the one over `recorder.stop`, which
+/// nobody published any more.
+///
+/// # Errors
+/// As an anchor fails; nobody is left to record it.
+pub fn lay_down_last(data: &Path, place: &Path) -> Result<(), Error> {
+    let store = Store::open(data)?;
+    let Some(last) = store.checkpoint()? else {
+        return Ok(());
+    };
+    let origin = store.origin().to_owned();
+    let bytes = fs_err::read(data.join("log/checkpoint"))
+        .map_err(|error| Error::io("reading the checkpoint", &error))?;
+    let note = Note::parse(&bytes).map_err(|error| Error::Local(error.to_string()))?;
+    if note.text() != last.to_string() {
+        return Err(Error::Local("another recorder has begun".into()));
+    }
+    let place = Place::new(place, Proofs::of(data), store.verifier_key());
+    if let Some(held) = read(&place.dir, &origin)? {
+        place.extends(&held, last.size(), last.root())?;
+    }
+    place.replace(&origin, &bytes)?;
+    let files = Files::of(data);
+    match files.standing() {
+        Some(standing) => files.keep_standing(&standing.with_last_copy(&place.name(), last.size())),
+        None => Ok(()),
+    }
+}

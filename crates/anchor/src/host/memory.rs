@@ -1,0 +1,300 @@
+//! What a witness remembers: its key, and of each log the newest checkpoint that it cosigned.
+//!
+//! `DIR/HEX(SHA-256(origin))/checkpoint` is the checkpoint with the witness's own signature; `.../epochs/N` the notes by
+//! which the log's keys handed over. `DIR/keys/witness.key` (mode 0600) and `DIR/vkey` are the witness.
+
+use super::epochs::{Added, Keys, Refused};
+use crate::Error;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use storage::{DirLock, Disk, LocalDisk, LockError};
+use tlog::Checkpoint;
+use tlog::cosignature::{self, Cosigner};
+use tlog::note::{Note, VerifyingKey};
+use tlog::witness::{self, AddCheckpoint, Answer, Cosigned, Decision, Head, Refusal, Witness};
+
+const KEY: &str = "keys/witness.key";
+const VKEY: &str = "vkey";
+
+/// How to run a witness.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it remembers.
+    pub dir: PathBuf,
+    /// The name of its key at its first start; a random one without.
+    pub name: Option<String>,
+    /// The keys of the logs that it serves; each key's name is its log's origin.
+    pub logs: Vec<VerifyingKey>,
+}
+
+/// A witness with its memory.
+#[derive(Debug)]
+pub struct Host {
+    disk: LocalDisk,
+    name: String,
+    seed: [u8; 32],
+    key: VerifyingKey,
+    /// One request after the other: what one decided from is still so when it is stored.
+    logs: Mutex<BTreeMap<String, Log>>,
+    _lock: DirLock,
+}
+
+#[derive(Debug)]
+struct Log {
+    keys: Keys,
+    head: Head,
+}
+
+fn directory(origin: &str) -> String {
+    let path = witness::checkpoint_path(origin);
+    path.split('/').next().unwrap_or_default().to_owned()
+}
+
+impl Host {
+    /// Takes the directory and remembers what lies there; makes a key at the first start.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a name that is none or another than before; [`Error::Local`] where another witness runs
+    /// there, where what lies there is not what this witness stored, or what the system says.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let io = |error: std::io::Error| Error::io(&options.dir.display().to_string(), &error);
+        let disk = LocalDisk::create(&options.dir).map_err(io)?;
+        let lock = DirLock::take(&options.dir).map_err(|error| match error {
+            LockError::Held => Error::Local(format!(
+                "another witness remembers in {}",
+                options.dir.display()
+            )),
+            LockError::Io(error) => io(error),
+        })?;
+        disk.sweep().map_err(io)?;
+        let (name, seed) = identity(&disk, options.name.as_deref())?;
+        let key = cosigner(&name, &seed)?.verifying_key().clone();
+        let mut logs: BTreeMap<String, Log> = BTreeMap::new();
+        for log in options.logs {
+            if let Some(known) = logs.get_mut(log.name()) {
+                known.keys.pin(log);
+                continue;
+            }
+            let head = stored_head(&disk, log.name(), &key)?;
+            let origin = log.name().to_owned();
+            let keys = Keys::pinned(vec![log]);
+            logs.insert(origin, Log { keys, head });
+        }
+        for (origin, log) in &mut logs {
+            restore_epochs(&disk, origin, &mut log.keys)?;
+        }
+        Ok(Self {
+            disk,
+            name,
+            seed,
+            key,
+            logs: Mutex::new(logs),
+            _lock: lock,
+        })
+    }
+
+    /// The key that cosigns: what a policy names.
+    #[must_use]
+    pub const fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Log>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers `add-checkpoint`. What it agrees to is durable when this returns. Blocks.
+    ///
+    /// # Errors
+    /// The witness's own trouble: nothing was cosigned, or nobody may be told of it.
+    pub(super) fn add_checkpoint(&self, body: &[u8]) -> Result<Answer, Error> {
+        let Ok(request) = AddCheckpoint::parse(body) else {
+            return Ok(Answer::Refused(Refusal::BadRequest));
+        };
+        let mut logs = self.logs();
+        let Some(log) = logs.get_mut(request.origin()) else {
+            return Ok(Answer::Refused(Refusal::UnknownLog));
+        };
+        // An impossible tree is for the witness to refuse; its size only chooses keys.
+        let size = request.note().text().lines().nth(1);
+        let size = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+        let keys = BTreeMap::from([(request.origin().to_owned(), log.keys.of_size(size))]);
+        let failed = |error: tlog::Error| Error::Local(error.to_string());
+        let witness =
+            Witness::new(vec![cosigner(&self.name, &self.seed)?], keys).map_err(failed)?;
+        match witness
+            .decide(&request, &log.head, now()?)
+            .map_err(failed)?
+        {
+            Decision::Refuse(refusal) => Ok(Answer::Refused(refusal)),
+            Decision::Cosign(cosigned) => {
+                self.remember(request.origin(), &cosigned)?;
+                log.head = cosigned.head;
+                Ok(cosigned.answer())
+            }
+        }
+    }
+
+    fn remember(&self, origin: &str, cosigned: &Cosigned) -> Result<(), Error> {
+        let path = format!("{}/checkpoint", directory(origin));
+        self.disk
+            .publish(&path, cosigned.checkpoint.to_string().as_bytes())
+            .map_err(|error| Error::io(&path, &error))
+    }
+
+    /// Answers `add-key-epoch`: an HTTP status. Blocks.
+    ///
+    /// # Errors
+    /// The witness's own trouble.
+    pub(super) fn add_key_epoch(&self, body: &[u8]) -> Result<u16, Error> {
+        let Ok(note) = Note::parse(body) else {
+            return Ok(400);
+        };
+        let Some(origin) = Keys::origin(&note).map(str::to_owned) else {
+            return Ok(400);
+        };
+        let mut logs = self.logs();
+        let Some(log) = logs.get_mut(&origin) else {
+            return Ok(404);
+        };
+        let mut keys = log.keys.clone();
+        Ok(match keys.add(&note) {
+            Ok(Added::Known | Added::First) => 200,
+            Ok(Added::New) => {
+                let number = keys.notes().count();
+                let path = format!("{}/epochs/{number:08}", directory(&origin));
+                self.disk
+                    .publish(&path, note.to_string().as_bytes())
+                    .map_err(|error| Error::io(&path, &error))?;
+                log.keys = keys;
+                200
+            }
+            Err(Refused::Malformed) => 400,
+            Err(Refused::NotSigned) => 403,
+            Err(Refused::Conflict) => 409,
+        })
+    }
+
+    /// The newest checkpoint that was cosigned for the log whose path that is; `None` for any other. Blocks.
+    ///
+    /// # Errors
+    /// The witness's own trouble.
+    pub(super) fn checkpoint(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let known = self
+            .logs()
+            .keys()
+            .any(|origin| witness::checkpoint_path(origin) == path);
+        if !known {
+            return Ok(None);
+        }
+        match self.disk.read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(path, &error)),
+        }
+    }
+}
+
+fn cosigner(name: &str, seed: &[u8; 32]) -> Result<Cosigner, Error> {
+    Cosigner::ed25519(name, seed)
+        .map_err(|error| Error::Setting(format!("the name `{name}`: {error}")))
+}
+
+fn now() -> Result<cosignature::Timestamp, Error> {
+    let seconds = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    cosignature::Timestamp::new(seconds)
+        .map_err(|_| Error::Local("this machine's clock stands before 1970".into()))
+}
+
+fn read(disk: &LocalDisk, path: &str) -> Result<Option<String>, Error> {
+    match disk.read(path) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Error::Local(format!("{path} is not text"))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path, &error)),
+    }
+}
+
+/// The witness's name and seed. A key that is gone is not replaced: whoever trusts the old one would be told nothing.
+fn identity(disk: &LocalDisk, wanted: Option<&str>) -> Result<(String, [u8; 32]), Error> {
+    let vkey = read(disk, VKEY)?;
+    let stored = read(disk, KEY)?;
+    let seed = match (&stored, &vkey) {
+        (Some(text), _) => text
+            .strip_prefix("v1 ")
+            .and_then(|text| hex::decode(text.trim_end()).ok()?.try_into().ok())
+            .ok_or_else(|| Error::Local(format!("{KEY} is not a whole key file")))?,
+        (None, Some(_)) => {
+            return Err(Error::Local(format!(
+                "{KEY} is missing: restore it from a copy"
+            )));
+        }
+        (None, None) => {
+            let mut seed = [0; 32];
+            aws_lc_rs::rand::fill(&mut seed)
+                .map_err(|_| Error::Local("the system gives no randomness".into()))?;
+            let line = format!("v1 {}\n", hex::encode(seed));
+            disk.publish(KEY, line.as_bytes())
+                .map_err(|error| Error::io(KEY, &error))?;
+            seed
+        }
+    };
+    let Some(vkey) = vkey else {
+        let name = wanted.map_or_else(
+            || format!("tachograph-witness/{}", ulid::Ulid::new()),
+            str::to_owned,
+        );
+        let line = format!("{}\n", cosigner(&name, &seed)?.verifying_key());
+        disk.publish(VKEY, line.as_bytes())
+            .map_err(|error| Error::io(VKEY, &error))?;
+        return Ok((name, seed));
+    };
+    let key: VerifyingKey = vkey
+        .trim_end()
+        .parse()
+        .map_err(|error| Error::Local(format!("{VKEY}: {error}")))?;
+    if wanted.is_some_and(|wanted| wanted != key.name()) {
+        return Err(Error::Setting(format!(
+            "this witness is {} since its first start; leave `--name` out or make another one elsewhere",
+            key.name()
+        )));
+    }
+    if cosigner(key.name(), &seed)?.verifying_key() != &key {
+        return Err(Error::Local(format!(
+            "{KEY} is not the key that {VKEY} names"
+        )));
+    }
+    Ok((key.name().to_owned(), seed))
+}
+
+/// The head that was stored, which must be ours: a witness that forgot would cosign a fork.
+fn stored_head(disk: &LocalDisk, origin: &str, key: &VerifyingKey) -> Result<Head, Error> {
+    let path = format!("{}/checkpoint", directory(origin));
+    let Some(text) = read(disk, &path)? else {
+        return Ok(Head::empty());
+    };
+    let damaged = |error: tlog::Error| Error::Local(format!("{path}: {error}"));
+    let note = Note::parse(text.as_bytes()).map_err(damaged)?;
+    note.verify(std::slice::from_ref(key)).map_err(damaged)?;
+    let head: Checkpoint = note.text().parse().map_err(damaged)?;
+    if head.origin() != origin {
+        return Err(Error::Local(format!("{path} is of {}", head.origin())));
+    }
+    Ok(Head::from(&head))
+}
+
+fn restore_epochs(disk: &LocalDisk, origin: &str, keys: &mut Keys) -> Result<(), Error> {
+    let dir = format!("{}/epochs", directory(origin));
+    for name in disk.list(&dir).map_err(|error| Error::io(&dir, &error))? {
+        let path = format!("{dir}/{name}");
+        let text = read(disk, &path)?.unwrap_or_default();
+        let note = Note::parse(text.as_bytes())
+            .map_err(|error| Error::Local(format!("{path}: {error}")))?;
+        keys.restore(&note)?;
+    }
+    Ok(())
+}

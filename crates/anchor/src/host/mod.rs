@@ -1,0 +1,14 @@
+//! A witness that anybody can run on another machine: C2SP tlog-witness, for the logs that it is told of.
+//!
+//! It remembers the largest tree of each log, cosigns what continues it, and refuses everything else. What it has
+//! cosigned is durable before anybody learns of it; two requests at a time are two requests in a row. It serves the
+//! newest checkpoint of each log to whoever asks.
+//!
+//! Beyond the specification it takes `POST /add-key-epoch`: a note by which a key of a log hands over to the next one,
+//! signed by both. A log that renews its key every day would be one its witness knows for a day.
+
+mod epochs;
+mod memory;
+mod serve;
+
+pub use memory::{Host, Options};

@@ -1,0 +1,162 @@
+//! Where anchors are to be had, as the operator says.
+
+use crate::Error;
+use http::Uri;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use timestamp::{Certificate, ObjectIdentifier, Trust};
+use tlog::policy::Policy;
+
+/// What to anchor with, and how often. The default anchors nowhere.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often a checkpoint is published to witnesses and to the second place while there is something new.
+    pub publish: Duration,
+    /// How often one is time-stamped while there is something new.
+    pub timestamp: Duration,
+    /// Whether a recorder starts only when everybody who may know the log's head has said it.
+    pub require: bool,
+    /// Time-stamp authorities.
+    pub authorities: Vec<Authority>,
+    /// Witnesses, and which of them make a quorum.
+    pub witnesses: Option<Policy>,
+    /// A directory on another disk or machine that takes the newest checkpoint.
+    pub copy: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            publish: Duration::from_secs(10),
+            timestamp: Duration::from_mins(10),
+            require: false,
+            authorities: Vec::new(),
+            witnesses: None,
+            copy: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether anything outside this machine is told of the log's head.
+    #[must_use]
+    pub fn anchors_anything(&self) -> bool {
+        !self.authorities.is_empty() || self.copy.is_some() || self.witnesses().next().is_some()
+    }
+
+    /// The witnesses that are asked.
+    pub(crate) fn witnesses(&self) -> impl Iterator<Item = &tlog::policy::Witness> {
+        self.witnesses.iter().flat_map(Policy::witnesses)
+    }
+
+    /// Refuses what cannot work for the record in `data`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]: a witness without a usable address, a second place within the record.
+    pub fn judge(&self, data: &Path) -> Result<(), Error> {
+        for witness in self.witnesses() {
+            submission_prefix(witness)?;
+        }
+        if let Some(place) = &self.copy {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
+            if real(place).starts_with(real(data)) {
+                return Err(Error::Setting(format!(
+                    "the second place {} lies within the record: whoever rewrites the one rewrites the other",
+                    place.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The address to which a witness takes checkpoints, without a slash at its end: the policy's own words.
+pub(crate) fn submission_prefix(witness: &tlog::policy::Witness) -> Result<String, Error> {
+    let name = witness.key.name();
+    let url = witness.url.as_deref().ok_or_else(|| {
+        Error::Setting(format!(
+            "the policy names no address for witness {name}: write its URL behind its key"
+        ))
+    })?;
+    let url = std::str::from_utf8(url)
+        .ok()
+        .filter(|url| is_address(url))
+        .ok_or_else(|| {
+            Error::Setting(format!(
+                "the address of witness {name} is none: write http://HOST:PORT or https://HOST"
+            ))
+        })?;
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+pub(crate) fn is_address(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.host().is_some_and(|host| !host.is_empty())
+}
+
+/// A time-stamp authority.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Its name in events and file names: letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Where it takes queries.
+    pub url: String,
+    /// Whom to believe.
+    pub trusted: Trusted,
+    /// The policy to ask for; its own choice without.
+    pub policy: Option<ObjectIdentifier>,
+}
+
+/// Root certificates, as they were configured.
+#[derive(Debug, Clone)]
+pub struct Trusted {
+    pem: String,
+    trust: Trust,
+}
+
+impl Trusted {
+    /// Believes chains that end in a certificate of `pem`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where it holds none.
+    pub fn roots(pem: &str) -> Result<Self, Error> {
+        let trust = Certificate::from_pem(pem)
+            .and_then(Trust::new)
+            .map_err(|error| Error::Setting(error.to_string()))?;
+        Ok(Self {
+            pem: pem.to_owned(),
+            trust,
+        })
+    }
+
+    /// The text they were read from.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust.clone()
+    }
+}
+
+impl Authority {
+    /// The policy that `text` names, as numbers with dots.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where it is none.
+    pub fn policy(text: &str) -> Result<ObjectIdentifier, Error> {
+        ObjectIdentifier::new(text).map_err(|_| {
+            Error::Setting(format!(
+                "`{text}` is no object identifier like 1.3.6.1.4.1.4146.2.3"
+            ))
+        })
+    }
+}

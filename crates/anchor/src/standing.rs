@@ -1,0 +1,290 @@
+//! How the log stands with its anchors: for the operator, and for whoever waits.
+
+use crate::error::Error;
+use crate::files::Files;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// Version of the form in which this is kept.
+const VERSION: u32 = 1;
+
+/// What kind of anchor it is. The spelling is that of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A time-stamp authority.
+    Timestamp,
+    /// A witness.
+    Witness,
+    /// The second place.
+    Copy,
+}
+
+impl Kind {
+    /// The word in events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::Witness => "witness",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// Everything that is known about the anchors of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    version: u32,
+    /// Size of the newest published checkpoint; 0 before the first.
+    pub published: u64,
+    /// Why no checkpoint could be published of late.
+    pub unpublished: Option<Failing>,
+    /// Each anchor that is configured.
+    pub anchors: Vec<Anchored>,
+    /// The witnesses' quorum, where a policy asks for one.
+    pub quorum: Option<Quorum>,
+}
+
+/// One anchor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Its kind.
+    pub kind: Kind,
+    /// Authority, key name of the witness, or directory.
+    pub name: String,
+    /// Size of the newest checkpoint it has; `None` before the first.
+    pub size: Option<u64>,
+    /// When that was, RFC 3339.
+    pub at: Option<String>,
+    /// Turn of the newest checkpoint that it was asked for, in this session.
+    #[serde(skip)]
+    pub(crate) turn: u64,
+    /// Why it has not the newest.
+    pub failing: Option<Failing>,
+    /// Checkpoints it never had, because a newer one came while they waited.
+    pub superseded: u64,
+}
+
+/// Why and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// RFC 3339.
+    pub since: String,
+    /// In words.
+    pub error: String,
+    /// Attempts since then.
+    pub attempts: u64,
+    /// Whether it says that a history was rewritten.
+    pub incident: bool,
+}
+
+/// What the witnesses amount to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Size of the newest checkpoint with a quorum; 0 before the first.
+    pub size: u64,
+}
+
+impl Standing {
+    /// What was last known of the record in `dir`; `None` where it never was anchored.
+    #[must_use]
+    pub fn last_known(dir: &Path) -> Option<Self> {
+        Files::of(dir).standing()
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.version == VERSION
+    }
+
+    /// Whether something outside is to be told of the log's head.
+    #[must_use]
+    pub fn is_anchored(&self) -> bool {
+        !self.anchors.is_empty()
+    }
+
+    /// Size of the newest checkpoint that an anchor of `kind` has.
+    #[must_use]
+    pub fn newest(&self, kind: Kind) -> Option<&Anchored> {
+        let of_kind = self.anchors.iter().filter(|anchor| anchor.kind == kind);
+        of_kind.max_by_key(|anchor| anchor.size)
+    }
+
+    /// Events that nothing outside knows of, of `durable` ones.
+    #[must_use]
+    pub fn unanchored(&self, durable: u64) -> u64 {
+        let newest = self.anchors.iter().filter_map(|anchor| anchor.size).max();
+        durable.saturating_sub(newest.unwrap_or(0))
+    }
+
+    /// What is known after the recorder has ended and its last checkpoint was laid down.
+    pub(crate) fn with_last_copy(mut self, place: &str, size: u64) -> Self {
+        if let Some(anchor) = self.anchor(Kind::Copy, place) {
+            anchor.size = Some(size);
+            anchor.at = Some(Timestamp::now().to_string());
+            anchor.failing = None;
+        }
+        self
+    }
+
+    fn anchor(&mut self, kind: Kind, name: &str) -> Option<&mut Anchored> {
+        self.anchors
+            .iter_mut()
+            .find(|anchor| anchor.kind == kind && anchor.name == name)
+    }
+}
+
+/// Where everybody writes how it stands, and everybody reads it.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    standing: watch::Sender<Standing>,
+    files: Files,
+    /// What is kept is what was known last.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Board {
+    /// The anchors that are configured, with what was last known of them.
+    pub(crate) fn new(
+        files: Files,
+        names: impl IntoIterator<Item = (Kind, String)>,
+        quorum: bool,
+    ) -> Self {
+        let mut last = files.standing().unwrap_or_default();
+        let anchors = names
+            .into_iter()
+            .map(|(kind, name)| {
+                let known = last.anchor(kind, &name).cloned();
+                Anchored {
+                    kind,
+                    name,
+                    size: known.as_ref().and_then(|known| known.size),
+                    at: known.as_ref().and_then(|known| known.at.clone()),
+                    turn: 0,
+                    failing: None,
+                    superseded: known.map_or(0, |known| known.superseded),
+                }
+            })
+            .collect();
+        let (standing, _) = watch::channel(Standing {
+            version: VERSION,
+            published: last.published,
+            unpublished: None,
+            anchors,
+            quorum: quorum.then(|| last.quorum.unwrap_or_default()),
+        });
+        Self {
+            standing,
+            files,
+            turn: Arc::default(),
+        }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// The size that this anchor is known to have.
+    pub(crate) fn size(&self, kind: Kind, name: &str) -> Option<u64> {
+        self.standing.borrow().clone().anchor(kind, name)?.size
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.standing.send_modify(change);
+        let now = self.standing.borrow().clone();
+        if let Err(error) = self.files.keep_standing(&now) {
+            tracing::warn!(%error, "what is known of the anchors was not kept");
+        }
+    }
+
+    pub(crate) fn published(&self, size: u64) {
+        self.change(|standing| {
+            standing.published = size;
+            standing.unpublished = None;
+        });
+    }
+
+    pub(crate) fn not_published(&self, error: &Error) {
+        self.change(|standing| {
+            standing
+                .unpublished
+                .get_or_insert_with(|| Failing::begins(error))
+                .again(error);
+        });
+    }
+
+    pub(crate) fn has(
+        &self,
+        kind: Kind,
+        name: &str,
+        (turn, size): (u64, u64),
+        at: Timestamp,
+        superseded: u64,
+    ) {
+        self.change(|standing| {
+            if let Some(anchor) = standing.anchor(kind, name) {
+                anchor.size = Some(size);
+                anchor.at = Some(at.to_string());
+                anchor.turn = turn;
+                anchor.failing = None;
+                anchor.superseded += superseded;
+            }
+        });
+    }
+
+    /// Returns whether this is the first failure in a row, or the first that says that a history was rewritten.
+    pub(crate) fn has_not(
+        &self,
+        kind: Kind,
+        name: &str,
+        turn: u64,
+        error: &Error,
+    ) -> Option<Failing> {
+        let mut told = None;
+        self.change(|standing| {
+            let Some(anchor) = standing.anchor(kind, name) else {
+                return;
+            };
+            anchor.turn = turn;
+            let before = anchor.failing.as_ref().map(|failing| failing.incident);
+            let failing = anchor.failing.get_or_insert_with(|| Failing::begins(error));
+            failing.again(error);
+            if before.is_none() || (before == Some(false) && failing.incident) {
+                told = Some(failing.clone());
+            }
+        });
+        told
+    }
+
+    pub(crate) fn has_quorum(&self, size: u64) {
+        self.change(|standing| {
+            if let Some(quorum) = &mut standing.quorum {
+                quorum.size = quorum.size.max(size);
+            }
+        });
+    }
+}
+
+impl Failing {
+    fn begins(error: &Error) -> Self {
+        Self {
+            since: Timestamp::now().to_string(),
+            error: error.to_string(),
+            attempts: 0,
+            incident: error.is_incident(),
+        }
+    }
+
+    /// What said that a history was rewritten is not covered up by a later connection that breaks.
+    fn again(&mut self, error: &Error) {
+        self.attempts += 1;
+        if error.is_incident() || !self.incident {
+            self.error = error.to_string();
+            self.incident = error.is_incident();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One anchor's own life: the newest checkpoint, asked for again and again until it is had.
+
+use crate::authority::{self};
+use crate::backoff::Backoff;
+use crate::client::Client;
+use crate::copy::Place;
+use crate::facts::{self, Effort};
+use crate::files::Files;
+use crate::growth::Growth;
+use crate::head::{Head, Offer};
+use crate::settings::Authority;
+use crate::standing::{Board, Kind};
+use crate::witness::Witness;
+use crate::{Error, epochs};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tlog::policy::Policy;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// How long a file system may take to lay a checkpoint down before that is a failure.
+const COPY_TIME: Duration = Duration::from_secs(30);
+
+/// What a worker asks.
+#[derive(Debug)]
+pub(crate) enum Anchor {
+    Timestamp(Authority),
+    Witness(Witness),
+    Copy {
+        place: Place,
+        /// One that did not come back yet: a file system that hangs is not asked again meanwhile.
+        hanging: Option<JoinHandle<Result<(), Error>>>,
+    },
+}
+
+impl Anchor {
+    /// Its kind and its name in events.
+    pub(crate) fn label(&self) -> (Kind, String) {
+        match self {
+            Self::Timestamp(authority) => (Kind::Timestamp, authority.name.clone()),
+            Self::Witness(witness) => (Kind::Witness, witness.key().name().to_owned()),
+            Self::Copy { place, .. } => (Kind::Copy, place.name()),
+        }
+    }
+}
+
+/// What all workers of a keeper share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) origin: String,
+    pub(crate) client: Client,
+    pub(crate) files: Files,
+    pub(crate) board: Board,
+    pub(crate) growth: Growth,
+    /// Where a policy asks for witnesses.
+    pub(crate) policy: Option<Policy>,
+}
+
+/// Asks one anchor for the newest checkpoint that it was offered.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) anchor: Anchor,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) offers: watch::Receiver<Option<Offer>>,
+    /// Cuts the wait before the next attempt short.
+    pub(crate) hurry: Arc<Notify>,
+}
+
+/// An anchor that was had: when, and what is its own in the event.
+struct Had {
+    at: Timestamp,
+    facts: Value,
+}
+
+impl Worker {
+    /// Works until nobody offers anything any more, or the recorder takes no event.
+    pub(crate) async fn run(mut self) {
+        let (kind, name) = self.anchor.label();
+        let mut done = 0;
+        let mut backoff = Backoff::default();
+        // Of what waits: since when, and how often it was tried.
+        let mut waiting: Option<(Instant, u64)> = None;
+        loop {
+            let offer = self.offers.borrow_and_update().clone();
+            let Some(offer) = offer.filter(|offer| offer.turn > done) else {
+                if self.offers.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let (since, attempts) = waiting.get_or_insert((offer.since, 0));
+            *attempts += 1;
+            let (since, attempts) = (*since, *attempts);
+            let head = offer.head.clone();
+            let draft = match self.attempt(&head).await {
+                Ok(had) => {
+                    let effort = Effort {
+                        attempts,
+                        waited: since.elapsed(),
+                        superseded: (offer.turn - done).saturating_sub(1),
+                    };
+                    let board = &self.shared.board;
+                    board.has(
+                        kind,
+                        &name,
+                        (offer.turn, head.size),
+                        had.at,
+                        effort.superseded,
+                    );
+                    done = offer.turn;
+                    (waiting, backoff) = (None, Backoff::default());
+                    Some(facts::had(kind, had.facts, &head, effort))
+                }
+                Err(error) => {
+                    let first = self.shared.board.has_not(kind, &name, offer.turn, &error);
+                    tracing::warn!(anchor = kind.as_str(), name, %error, "not anchored");
+                    first.map(|failing| facts::failed(kind, &name, &failing))
+                }
+            };
+            if let Some(draft) = draft
+                && !self.recorded(&draft).await
+            {
+                return;
+            }
+            if waiting.is_some() {
+                let wait = backoff.next(chance());
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.hurry.notified() => {}
+                }
+            }
+        }
+    }
+
+    /// Whether the recorder goes on. A full disk only costs the event: what it tells lies in `anchors/`.
+    async fn recorded(&self, draft: &event::Draft) -> bool {
+        match self.shared.growth.record(draft).await {
+            Ok(()) => true,
+            Err(evidence::Error::Full(_)) => {
+                tracing::warn!(kind = %draft.kind, "no room for the event of an anchor");
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no more anchors");
+                false
+            }
+        }
+    }
+
+    async fn attempt(&mut self, head: &Arc<Head>) -> Result<Had, Error> {
+        let shared = self.shared.clone();
+        match &mut self.anchor {
+            Anchor::Timestamp(authority) => {
+                let stamp = authority::stamp(&shared.client, authority, head).await?;
+                shared
+                    .files
+                    .store_token(head.size, &authority.name, &stamp.response)?;
+                Ok(Had {
+                    at: stamp.gen_time,
+                    facts: stamp.facts,
+                })
+            }
+            Anchor::Witness(witness) => cosigned(&shared, witness, head).await,
+            Anchor::Copy { place, hanging } => {
+                laid_down(&shared.origin, place, hanging, head).await?;
+                Ok(Had {
+                    at: Timestamp::now(),
+                    facts: json!({
+                        "place": place.name(),
+                        "checkpoint_sha256": hex::encode(head.sha256),
+                    }),
+                })
+            }
+        }
+    }
+}
+
+async fn cosigned(shared: &Shared, witness: &Witness, head: &Head) -> Result<Had, Error> {
+    let name = witness.key().name();
+    let known = shared.board.size(Kind::Witness, name);
+    let epochs = epochs::notes(&shared.dir)?;
+    let cosigned = witness.cosign(&shared.client, head, known, &epochs).await?;
+    let note = shared
+        .files
+        .store_cosignatures(head.size, &head.note, &cosigned.signatures)?;
+    if let Some(policy) = &shared.policy {
+        let policy = epochs::keys(&shared.dir)?
+            .into_iter()
+            .fold(policy.clone(), Policy::with_log);
+        match policy.accept(&note, None) {
+            Ok(_) => shared.board.has_quorum(head.size),
+            Err(error) => tracing::debug!(%error, size = head.size, "no quorum yet"),
+        }
+    }
+    let signature: Vec<String> = cosigned
+        .signatures
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let facts = json!({
+        "witness": name,
+        "key": witness.key().to_string(),
+        "signature": signature.join("\n"),
+        "time": cosigned.time.map(|time| time.to_string()),
+    });
+    Ok(Had {
+        at: cosigned.time.unwrap_or_else(Timestamp::now),
+        facts,
+    })
+}
+
+async fn laid_down(
+    origin: &str,
+    place: &Place,
+    hanging: &mut Option<JoinHandle<Result<(), Error>>>,
+    head: &Arc<Head>,
+) -> Result<(), Error> {
+    let slow = || {
+        Error::Unreachable(format!(
+            "{} did not take it within {} s",
+            place.name(),
+            COPY_TIME.as_secs()
+        ))
+    };
+    if let Some(earlier) = hanging {
+        // What became of it does not matter: the head there is looked at again.
+        let back = tokio::time::timeout(COPY_TIME, earlier).await;
+        drop(back.map_err(|_| slow())?);
+    }
+    let task = {
+        let (place, head, origin) = (place.clone(), head.clone(), origin.to_owned());
+        tokio::task::spawn_blocking(move || place.lay_down(&head, &origin))
+    };
+    match tokio::time::timeout(COPY_TIME, hanging.insert(task)).await {
+        Ok(done) => {
+            *hanging = None;
+            done.map_err(|error| Error::Local(error.to_string()))?
+        }
+        Err(_) => Err(slow()),
+    }
+}
+
+/// Any number.
+fn chance() -> u64 {
+    let mut random = [0; 8];
+    // Without randomness everybody waits equally long, which is all that is lost.
+    aws_lc_rs::rand::fill(&mut random).ok();
+    u64::from_le_bytes(random)
+}

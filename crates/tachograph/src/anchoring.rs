@@ -1,0 +1,222 @@
+//! Anchors in the life of a recorder: the check before it starts, what is recorded of it, the keeper beside it, the
+//! last copy after it.
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::{Failure, note};
+use crate::record;
+use anchor::{Checked, Handle, Keeper, Settings, Successor};
+use evidence::Recorder;
+use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What is known before the recorder starts.
+#[derive(Debug)]
+pub(crate) struct Anchoring {
+    settings: Settings,
+    data: PathBuf,
+    checked: Option<Checked>,
+    successor: Option<Successor>,
+}
+
+impl Anchoring {
+    /// Asks those who may know the log's head whether it still is what it was, and changes nothing.
+    ///
+    /// # Errors
+    /// Exit code 10 where one of them contradicts the log; 12 where one of them cannot be asked and must be.
+    pub(crate) async fn before_start(
+        data: &Path,
+        config: &Config,
+        successor_of: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let settings = Settings::from(config);
+        let checked = check(data, &settings).await?;
+        if let Some(checked) = &checked {
+            refuse_doubt(data, checked)?;
+            note_unreachable(checked, settings.require)?;
+        }
+        let successor = match successor_of {
+            Some(old) => succeed(data, old, &settings).await?,
+            None => None,
+        };
+        Ok(Self {
+            settings,
+            data: data.to_owned(),
+            checked,
+            successor,
+        })
+    }
+
+    /// Records what was found, before anything else is recorded.
+    pub(crate) async fn record(&self, recorder: &Recorder) -> Result<(), Failure> {
+        let drafts = [
+            self.successor.as_ref().map(Successor::draft),
+            self.checked.as_ref().map(Checked::draft),
+        ];
+        for draft in drafts.into_iter().flatten() {
+            recorder
+                .append(&draft)
+                .await
+                .map_err(|error| record::unreadable(&self.data, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the log anchored from now on.
+    pub(crate) fn start(self, recorder: &Recorder) -> Result<Anchored, Failure> {
+        let place = self.settings.copy.clone();
+        let (keeper, handle) = Keeper::new(recorder.clone(), &self.data, self.settings)
+            .map_err(|error| unusable(&error))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(keeper.run(async {
+            // A sender that is gone means the same as one that spoke.
+            drop(stopped.await);
+        }));
+        Ok(Anchored {
+            handle,
+            last: Last {
+                data: self.data,
+                place,
+            },
+            stop,
+            task,
+        })
+    }
+}
+
+/// A log that is kept anchored.
+#[derive(Debug)]
+pub(crate) struct Anchored {
+    /// How it stands.
+    pub(crate) handle: Handle,
+    last: Last,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Anchored {
+    /// Has the last checkpoint anchored, as far as that is done within seconds.
+    pub(crate) async fn stop(self) -> Last {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            note(&format!("warning: anchoring ended early: {error}"));
+        }
+        self.last
+    }
+}
+
+/// What remains to be done once the recorder has closed.
+#[derive(Debug)]
+pub(crate) struct Last {
+    data: PathBuf,
+    place: Option<PathBuf>,
+}
+
+impl Last {
+    /// Lays the checkpoint over the recorder's end down in the second place.
+    pub(crate) fn lay_down(&self) {
+        let Some(place) = &self.place else {
+            return;
+        };
+        if let Err(error) = anchor::lay_down_last(&self.data, place) {
+            note(&format!(
+                "warning: the last checkpoint is not in the second place: {error}"
+            ));
+        }
+    }
+}
+
+async fn check(data: &Path, settings: &Settings) -> Result<Option<Checked>, Failure> {
+    anchor::check(data, settings)
+        .await
+        .map_err(|error| match error {
+            anchor::Error::Setting(_) => unusable(&error),
+            error => Failure::new(format!(
+                "cannot compare the record in {} with what is known of it elsewhere",
+                data.display()
+            ))
+            .because(&error)
+            .hint(format!(
+                "find out what is wrong with it: `tacho verify --data {}`",
+                data.display()
+            )),
+        })
+}
+
+fn unusable(error: &anchor::Error) -> Failure {
+    Failure::usage("the configuration of the anchors cannot be used").because(error)
+}
+
+fn refuse_doubt(data: &Path, checked: &Checked) -> Result<(), Failure> {
+    let doubts = checked.in_words();
+    if doubts.is_empty() {
+        return Ok(());
+    }
+    let here = data.display();
+    let message = format!(
+        "the record in {here} is not what is known of it elsewhere: log {} is not continued",
+        checked.origin
+    );
+    let failure = Failure::with_exit(Exit::Altered, message);
+    Err(doubts.into_iter().fold(failure, Failure::cause).hint(format!(
+        "put the right copy of the record back, or leave this one as it is and begin another that commits to it: \
+         `tacho serve --data NEW --successor-of {here}`"
+    )))
+}
+
+/// Names whoever could not be asked.
+fn note_unreachable(checked: &Checked, require: bool) -> Result<(), Failure> {
+    let words =
+        |absent: &anchor::Unreachable| format!("{} {}: {}", absent.kind, absent.name, absent.error);
+    if checked.unreachable.is_empty() {
+        return Ok(());
+    }
+    if !require {
+        for absent in &checked.unreachable {
+            note(&format!(
+                "warning: nobody knows whether the log was rolled back since {}",
+                words(absent)
+            ));
+        }
+        return Ok(());
+    }
+    let message = "the log's head cannot be compared with what is known elsewhere, and `require` in [anchor] asks for it";
+    let failure = Failure::with_exit(Exit::NotVerifiable, message);
+    let failure = checked
+        .unreachable
+        .iter()
+        .map(words)
+        .fold(failure, Failure::cause);
+    Err(failure.hint(
+        "make them reachable, or start once with `require = false`: what was not asked is recorded",
+    ))
+}
+
+/// What the new record in `data` is to say of the one in `old`; `None` where it says so already.
+async fn succeed(
+    data: &Path,
+    old: &Path,
+    settings: &Settings,
+) -> Result<Option<Successor>, Failure> {
+    let unreadable = |error: &anchor::Error| {
+        Failure::new(format!("cannot succeed the record in {}", old.display())).because(error)
+    };
+    record::open(old)?;
+    let found = check(old, settings).await?;
+    let successor = Successor::of(old, found.as_ref()).map_err(|error| unreadable(&error))?;
+    if !data.join("format").exists() {
+        return Ok(Some(successor));
+    }
+    match anchor::is_successor_of(data, successor.origin()) {
+        Ok(None) => Ok(Some(successor)),
+        Ok(Some(true)) => Ok(None),
+        Ok(Some(false)) => Err(Failure::usage(format!(
+            "{} holds a record that has begun without succeeding {}",
+            data.display(),
+            old.display()
+        ))
+        .hint("name a new directory with `--data DIR`")),
+        Err(error) => Err(unreadable(&error)),
+    }
+}

@@ -1,0 +1,404 @@
+//! Anchors from outside: what an operator sees when the log's head is known elsewhere, and when it is not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a state may take to come about.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn command(data: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacho"));
+    command.arg("--data").arg(data).args(args);
+    command.env_remove("TACHO_LOG").env_remove("TACHO_DATA");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(data: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = command(data, args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+/// A server that says `ready`; killed when it is dropped.
+struct Server {
+    child: Child,
+    /// Held open: a server that cannot write is another story.
+    _out: BufReader<ChildStdout>,
+    ready: String,
+}
+
+impl Server {
+    fn start(data: &Path, args: &[&str]) -> Self {
+        let mut child = command(data, args).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        out.read_line(&mut ready).unwrap();
+        if !ready.starts_with("ready ") {
+            let mut error = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut error)
+                .unwrap();
+            panic!("{ready}{error}");
+        }
+        let _out = out;
+        Self { child, _out, ready }
+    }
+
+    fn recorder(data: &Path, config: &Path) -> Self {
+        let config = config.to_str().unwrap();
+        let mut args = SERVE.to_vec();
+        args.extend(["--config", config]);
+        Self::start(data, &args)
+    }
+
+    fn witness(data: &Path, listen: &str, log: &str) -> Self {
+        let args = [
+            "witness",
+            "serve",
+            "--listen",
+            listen,
+            "--log",
+            log,
+            "--name",
+            "example.com/w",
+        ];
+        Self::start(data, &args)
+    }
+
+    fn said(&self, name: &str) -> &str {
+        let mut words = self.ready.trim_end().split(' ');
+        words
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+            .unwrap()
+    }
+
+    /// Tells it to end and waits for that.
+    fn end(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+const SERVE: [&str; 5] = [
+    "serve",
+    "--gateway",
+    "127.0.0.1:0",
+    "--console",
+    "127.0.0.1:0",
+];
+
+fn config(dir: &Path, text: &str) -> PathBuf {
+    let file = dir.join("tacho.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn vkey(data: &Path) -> String {
+    let line = std::fs::read_to_string(data.join("log/vkey")).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    assert!(
+        Command::new("cp")
+            .arg("-a")
+            .arg(from)
+            .arg(to)
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// Asks until `holds`.
+fn status_until(data: &Path, holds: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let (_, out, err) = run(data, &["status", "--json"]);
+        let status: Value = serde_json::from_str(&out).unwrap_or_default();
+        if holds(&status) {
+            return status;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{out}{err}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn events(data: &Path, kind: &str) -> Vec<Value> {
+    let (code, out, err) = run(data, &["events", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    out.lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["kind"] == kind)
+        .collect()
+}
+
+#[test]
+fn an_earlier_copy_is_refused_and_a_successor_commits_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, earlier, new) = (
+        dir.path().join("a"),
+        dir.path().join("earlier"),
+        dir.path().join("b"),
+    );
+    std::fs::create_dir(dir.path().join("place")).unwrap();
+    let config = config(dir.path(), "[copy]\ndirectory = \"place\"\n");
+    Server::recorder(&data, &config).end();
+    copy_all(&data, &earlier);
+    // The place knows even the last event of the one that ended.
+    let size = events(&data, "recorder.stop")[0]["seq"].as_u64().unwrap() + 1;
+    let (_, status, _) = run(&data, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["unanchored_events"], 0, "{status}");
+    let serving = Server::recorder(&data, &config);
+    let checked = &events(&data, "anchor.checked")[0]["facts"]["marks"];
+    let copy = checked
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|mark| mark["kind"] == "copy")
+        .unwrap();
+    assert_eq!(
+        (&copy["size"], &copy["verdict"]),
+        (&size.into(), &"holds".into())
+    );
+    serving.end();
+
+    let before = Command::new("ls")
+        .arg("-lR")
+        .arg(&earlier)
+        .output()
+        .unwrap();
+    let mut args = SERVE.to_vec();
+    args.extend(["--config", config.to_str().unwrap()]);
+    let (code, out, err) = run(&earlier, &args);
+    assert_eq!((code, out.as_str()), (10, ""), "{err}");
+    assert!(
+        err.contains("earlier copy") && err.contains("--successor-of"),
+        "{err}"
+    );
+    assert_eq!(
+        Command::new("ls")
+            .arg("-lR")
+            .arg(&earlier)
+            .output()
+            .unwrap(),
+        before,
+        "nothing is touched"
+    );
+
+    args.extend(["--successor-of", earlier.to_str().unwrap()]);
+    Server::start(&new, &args).end();
+    let said = events(&new, "log.successor");
+    let facts = &said[0]["facts"];
+    assert_eq!(facts["origin"], vkey(&earlier).split('+').next().unwrap());
+    assert_eq!(facts["mark"]["verdict"], "shorter");
+    assert_eq!(facts["root"].as_str().unwrap().len(), 44);
+    // With the option left in place, it is said once.
+    Server::start(&new, &args).end();
+    assert_eq!(events(&new, "log.successor").len(), 1);
+    // A record that began as something else is not made a successor.
+    let (code, _, err) = run(&data, &args);
+    assert_eq!(code, 2, "{err}");
+}
+
+#[test]
+fn whoever_cannot_be_asked_is_named_and_required_only_on_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    let text = "[copy]\ndirectory = \"gone\"\n[anchor]\npublish = \"1s\"\n";
+    let optional = config(dir.path(), text);
+    Server::recorder(&data, &optional).end();
+    let serving = Server::recorder(&data, &optional);
+    let unreachable = &events(&data, "anchor.checked")[0]["facts"]["unreachable"][0];
+    assert_eq!(unreachable["kind"], "copy");
+    let status = status_until(&data, |status| {
+        status["recorder"]["anchors"]["anchors"][0]["failing"].is_object()
+    });
+    let failing = &status["recorder"]["anchors"]["anchors"][0]["failing"];
+    assert!(
+        failing["error"]
+            .as_str()
+            .unwrap()
+            .contains("does not exist"),
+        "{status}"
+    );
+    let (_, text_status, _) = run(&data, &["status"]);
+    assert!(text_status.contains("FAILING   copy"), "{text_status}");
+    serving.end();
+
+    let required = config(dir.path(), &format!("{text}require = true\n"));
+    let mut args = SERVE.to_vec();
+    args.extend(["--config", required.to_str().unwrap()]);
+    let (code, _, err) = run(&data, &args);
+    assert_eq!(code, 12, "{err}");
+    assert!(
+        err.contains("does not exist") && err.contains("require = false"),
+        "{err}"
+    );
+}
+
+#[test]
+fn an_operator_has_the_head_anchored_on_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    let place = dir.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let config = config(dir.path(), "[copy]\ndirectory = \"place\"\n");
+    let (code, _, err) = run(&data, &["anchor"]);
+    assert!(code == 1 && err.contains("tacho serve"), "{err}");
+    let serving = Server::recorder(&data, &config);
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(data.join("control.sock"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (code, out, err) = run(&data, &["anchor", "--json"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let standing: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(standing["anchors"][0]["size"], standing["published"]);
+    // Somebody puts a head there that this log never had.
+    serving.end();
+    std::fs::rename(&place, dir.path().join("aside")).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let serving = Server::recorder(&data, &config);
+    std::fs::remove_dir_all(&place).unwrap();
+    let (code, out, err) = run(&data, &["anchor"]);
+    assert!(code == 1 && out.contains("FAILING   copy"), "{out}{err}");
+    serving.end();
+    assert!(!data.join("control.sock").exists());
+}
+
+#[test]
+fn status_says_loudly_that_nobody_outside_knows_the_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    let serving = Server::start(&data, &SERVE);
+    let (code, out, _) = run(&data, &["status"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("NOTHING OUTSIDE THIS MACHINE KNOWS") && out.contains("[copy]"),
+        "{out}"
+    );
+    serving.end();
+    let (_, out, _) = run(&data, &["status"]);
+    assert!(out.contains("NOTHING OUTSIDE THIS MACHINE KNOWS"), "{out}");
+}
+
+/// The witness stores, is killed, and nobody hears its answer; the log is none the worse for it.
+#[test]
+fn a_witness_that_dies_between_storing_and_answering_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, memory) = (dir.path().join("a"), dir.path().join("w"));
+    Server::start(&data, &SERVE).end();
+    let witness = Server::witness(&memory, "127.0.0.1:0", &vkey(&data));
+    let (url, key) = (
+        witness.said("witness").to_owned(),
+        witness.said("key").to_owned(),
+    );
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+
+    // The log's own words for the witness, sent by somebody who never reads the answer.
+    let checkpoint = std::fs::read_to_string(data.join("log/checkpoint")).unwrap();
+    let body = format!("old 0\n\n{checkpoint}");
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /add-checkpoint HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let origin = vkey(&data).split('+').next().unwrap().to_owned();
+    let stored = memory.join(tlog::witness::checkpoint_path(&origin));
+    let begun = Instant::now();
+    while !stored.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the witness stores nothing");
+        std::hint::spin_loop();
+    }
+    witness.kill();
+    drop(stream);
+
+    let witness = Server::witness(&memory, &address, &vkey(&data));
+    assert_eq!(witness.said("key"), key);
+    std::fs::write(
+        dir.path().join("policy"),
+        format!("witness w {key} {url}\nquorum w\n"),
+    )
+    .unwrap();
+    let config = config(
+        dir.path(),
+        "[witness]\npolicy = \"policy\"\n[anchor]\nrequire = true\n",
+    );
+    let serving = Server::recorder(&data, &config);
+    let marks = &events(&data, "anchor.checked")[0]["facts"]["marks"];
+    assert_eq!(
+        (&marks[0]["kind"], &marks[0]["verdict"]),
+        (&"witness".into(), &"holds".into())
+    );
+    status_until(&data, |status| {
+        status["recorder"]["anchors"]["quorum"]["size"].as_u64() > Some(0)
+    });
+    assert!(events(&data, "anchor.failed").is_empty());
+    serving.end();
+    witness.end();
+
+    // The witness is gone: it is named, and recording goes on where it is not required.
+    let (code, _, err) = run(&data, &{
+        let mut args = SERVE.to_vec();
+        args.extend(["--config", config.to_str().unwrap()]);
+        args
+    });
+    assert!(code == 12 && err.contains("example.com/w"), "{code}: {err}");
+}
+
+#[test]
+fn a_witness_does_not_remember_within_a_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    Server::start(&data, &SERVE).end();
+    let (code, _, err) = run(
+        &data,
+        &[
+            "witness",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            &vkey(&data),
+        ],
+    );
+    assert!(code == 2 && err.contains("holds a record"), "{err}");
+}
