@@ -292,3 +292,13 @@ impl SettlerThread {
         Ok(())
     }
 }
+
+/// Unwound out of, it has settled something by half, and nobody signs any more: the recorder has to end.
+impl Drop for SettlerThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.progress
+                .failed(Error::Fatal("the settler ended in a panic".into()));
+        }
+    }
+}

@@ -690,6 +690,30 @@ fn a_disk_that_fails_to_make_a_segment_is_fatal_and_loses_nothing_acknowledged()
     }
 }
 
+/// A thread that unwinds takes the recorder with it: one that goes on unsigned would look well.
+#[test]
+fn a_settler_that_unwinds_ends_the_recorder_and_loses_nothing_acknowledged() {
+    let options = Options {
+        checkpoint: std::time::Duration::from_millis(5),
+        ..small(Path::new("unused"))
+    };
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let acknowledged = runtime().block_on(async {
+        let recorder = Recorder::open_on(shared, None, &options).unwrap();
+        disk.arm(0, "publish", ErrorKind::Other, Fault::Unwinds);
+        let (acknowledged, _) = append_until_failure(&recorder, 3).await;
+        let patience = std::time::Duration::from_secs(30);
+        let failed = tokio::time::timeout(patience, recorder.failed()).await;
+        assert!(matches!(failed, Ok(Error::Fatal(_))), "{failed:?}");
+        acknowledged
+    });
+    check_recovered(
+        disk.power_cut(|_, durable, _| durable.to_vec()),
+        &acknowledged,
+    );
+}
+
 /// Lays a disk's files down where `verify` looks.
 fn lay_down(disk: &SimDisk, path: &str, to: &Path) {
     for name in disk.list(path).unwrap() {

@@ -12,6 +12,8 @@ pub enum Fault {
     NotPersisted,
     /// The error is reported although the operation took full effect.
     Persisted,
+    /// The thread that asked unwinds, as when the standard library finds that a directory cannot be closed.
+    Unwinds,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -150,8 +152,10 @@ impl State {
                 self.armed = Some((after - 1, name, kind, fault));
             } else {
                 self.armed = None;
-                if fault == Fault::Persisted {
-                    effect(self)?;
+                match fault {
+                    Fault::NotPersisted => {}
+                    Fault::Persisted => drop(effect(self)?),
+                    Fault::Unwinds => std::panic::resume_unwind(Box::new("as armed")),
                 }
                 return Err(kind.into());
             }
