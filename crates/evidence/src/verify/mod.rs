@@ -299,8 +299,12 @@ impl<'a> Verifier<'a> {
                 }
             }
             Some(_) => self.name_first_altered(signed),
+            None if signed <= self.store.len() => {
+                let why = format!("the log could not be read up to the {signed} events signed");
+                report.doubt(Subject::Content, why);
+            }
             None => {
-                let events = report.events;
+                let events = self.store.len();
                 let detail = format!("the checkpoint signs {signed} events, the log has {events}");
                 report.fault(Subject::Sequence, "removed", Some(events), detail);
             }
@@ -323,7 +327,8 @@ impl<'a> Verifier<'a> {
 
     /// What outsiders say of the log.
     fn outside(&mut self, keys: &LogKeys) -> Vec<Outside> {
-        let (roots, events) = (&self.roots, self.report.events);
+        // Of a log that could not be read to its end, the rest is unread and not gone.
+        let (roots, events) = (&self.roots, self.store.len());
         heads::judge(&self.heads, keys, roots, events, &mut self.report);
         let judge = Judge {
             disk: self.store.disk(),

@@ -1,6 +1,7 @@
 //! `tacho proof`: what proves one event to somebody who has nothing else of the record.
 
 use crate::commands::Context;
+use crate::describe::recorded_between;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{DIM, HEAD, Out, PLAIN};
@@ -62,7 +63,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
             "files": names,
         }))?;
     } else {
-        write(args.event, &exhibit, dir, &names, &mut out)?;
+        write(&store, args.event, &exhibit, dir, &names, &mut out)?;
     }
     out.flush()?;
     Ok(Exit::Done.into())
@@ -87,6 +88,7 @@ fn exhibit(context: &Context, store: &Store, seq: u64) -> Result<Exhibit, Failur
 }
 
 fn write(
+    store: &Store,
     seq: u64,
     exhibit: &Exhibit,
     dir: &std::path::Path,
@@ -101,6 +103,10 @@ fn write(
             &format!(" under the head of {} events", grouped(exhibit.size())),
         ),
     ])?;
+    let nearest = store.nearest_anchors(seq).unwrap_or_default();
+    if let Some(between) = recorded_between(&nearest) {
+        out.line(&[(PLAIN, &format!("  {}", crate::escape::line(&between)))])?;
+    }
     for name in names {
         out.line(&[(DIM, &format!("  {here}/")), (PLAIN, name)])?;
     }
