@@ -50,6 +50,7 @@ pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
             "lock",
             "recorder.tmp",
             "recorder.sock",
+            "control.sock",
             "address",
             "lost+found",
         ];

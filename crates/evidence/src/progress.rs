@@ -32,6 +32,7 @@ struct Inner {
     asked: bool,
     refused: u64,
     checkpoint: u64,
+    epoch: u64,
     settled: Durable,
     /// What the settler waits for.
     wanted: Durable,
@@ -76,6 +77,11 @@ impl Progress {
 
     pub(crate) fn checkpoint(&self, size: u64) {
         self.lock().checkpoint = size;
+    }
+
+    /// The number of the epoch in force.
+    pub(crate) fn epoch(&self, epoch: u64) {
+        self.lock().epoch = epoch;
     }
 
     /// The writer has left a segment, which ends at `offset`.
@@ -163,13 +169,14 @@ impl Progress {
         (inner.durable, inner.closed)
     }
 
-    /// Durable and settled positions, checkpoint size, refused events.
-    pub(crate) fn figures(&self) -> (Durable, Durable, u64, u64) {
+    /// Durable and settled positions, checkpoint size, epoch, refused events.
+    pub(crate) fn figures(&self) -> (Durable, Durable, u64, u64, u64) {
         let inner = self.lock();
         (
             inner.durable,
             inner.settled,
             inner.checkpoint,
+            inner.epoch,
             inner.refused,
         )
     }

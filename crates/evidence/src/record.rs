@@ -1,7 +1,8 @@
 //! What the write-ahead log's frames carry. Version 1; integers little-endian.
 //!
 //! ```text
-//! event := flags:u8 number:u64 line    flags: 1 opens a call, 2 closes call `number`, 4 seals volume `number`
+//! event := flags:u8 number:u64 line    flags: 1 opens a call, 2 closes call `number`, 4 seals volume `number`,
+//!                                       8 is about the log's keys
 //! chunk := number:u64 raw_len:u32 codec:u8 bytes                 codec: 1 compressed, 2 encrypted, 3 both
 //! body  := id:u64 len:u64 recipe                                                                of version 1
 //! part  := id:u64 call:u64 role_len:u8 role count:u32 chunk:u64*count tail                      of version 1
@@ -34,6 +35,8 @@ pub(crate) const OPENS: u8 = 1;
 pub(crate) const CLOSES: u8 = 2;
 /// Says that a volume is complete.
 pub(crate) const SEALS: u8 = 4;
+/// Is about the log's keys.
+pub(crate) const KEYS: u8 = 8;
 
 /// How a chunk's bytes are stored.
 pub(crate) const CODEC_RAW: u8 = 0;

@@ -6,11 +6,11 @@ use crate::command::{Appended, Command, EventCommand, Pending, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::keys::Secrets;
-use crate::orders::{Order, Orders};
+use crate::orders::{Answer, Order, Orders, Revocation, Revoked, Rotated};
 use crate::progress::Progress;
 use crate::published::Published;
 use crate::queue::Queue;
-use crate::record::{CLOSES, OPENS};
+use crate::record::{CLOSES, KEYS, OPENS};
 use crate::recover;
 use crate::salt::SALT_BYTES;
 use crate::salts::Salts;
@@ -18,7 +18,7 @@ use crate::segments::{Allocate, Allocator};
 use crate::sequencer::Sequencer;
 use crate::settler_thread::SettlerThread;
 use crate::wal_writer::WalWriter;
-use event::{BodyRef, Draft, Role};
+use event::{BodyRef, Draft, Kind, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How often a checkpoint is signed while there is something new.
     pub checkpoint: Duration,
+    /// How long a key of the log is in force before the next one takes over.
+    pub epoch: Duration,
     /// Size of a write-ahead log segment in bytes.
     pub segment_bytes: u64,
     /// To whom the keys of the vault are wrapped. With a recipient the recorder cannot read what it has settled.
@@ -63,6 +65,7 @@ impl Options {
             governance: String::new(),
             heartbeat: Duration::from_secs(30),
             checkpoint: Duration::from_secs(1),
+            epoch: Duration::from_secs(24 * 60 * 60),
             segment_bytes: 32 << 20,
             recipient: None,
             seal: None,
@@ -78,6 +81,8 @@ pub struct Status {
     pub durable: u64,
     /// Size of the newest signed checkpoint.
     pub checkpoint: u64,
+    /// Number of the epoch whose key signs.
+    pub epoch: u64,
     /// Bytes of write-ahead log not yet settled into tiles and volumes.
     pub backlog_bytes: u64,
     /// Events refused for want of room since the last that was accepted.
@@ -208,7 +213,7 @@ impl Recorder {
         let (orders, waiting) = Orders::new(progress.clone());
         let settling = SettlerThread::new(
             found.settler,
-            secrets.log_key(),
+            found.key,
             progress.clone(),
             queue.clone(),
             waiting,
@@ -290,6 +295,11 @@ impl Recorder {
     }
 
     async fn submit_as(&self, draft: &Draft, counted: bool) -> Result<Pending, Error> {
+        if is_about_keys(draft.kind) {
+            return Err(Error::Event(
+                "only the recorder itself tells of its keys".into(),
+            ));
+        }
         let (ack, pending) = oneshot::channel();
         let (mut command, bytes) = event_command(draft, ack)?;
         command.counted = counted;
@@ -350,8 +360,50 @@ impl Recorder {
     /// [`Error::Closed`] or why the recorder has failed; [`Error::Io`] where the disk is full: nothing was published,
     /// try again later; [`Error::Damaged`] where another checkpoint of this size has been published.
     pub async fn publish(&self) -> Result<Published, Error> {
-        let published = self.shared.orders.give(Order::Publish).await;
-        published.map_err(|error| match error {
+        self.order(Order::Publish).await
+    }
+
+    /// Gives the log its next key: the one in force signs the log as it stands, both sign the hand-over, and the private
+    /// key that ends is gone when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Full`] and [`Error::Io`] where there is no room: the key in force stays. [`Error::Closed`], or why the
+    /// recorder has failed: the next start finishes what was begun.
+    pub async fn rotate(&self) -> Result<Rotated, Error> {
+        self.order(Order::Rotate).await
+    }
+
+    /// Says, signed by the key in force, that signatures of epoch `epoch` count only for checkpoints of up to `size`
+    /// events, or for such as something outside vouched for before. Without a size none of them counts. The key in force
+    /// is replaced first.
+    ///
+    /// # Errors
+    /// [`Error::Event`]: there is no such epoch, the size is not one that its key may sign, or the reason is not a line
+    /// of 1 to [`crate::epochs::MAX_REASON_BYTES`] bytes; else as [`Self::rotate`].
+    pub async fn revoke(
+        &self,
+        epoch: u64,
+        size: Option<u64>,
+        reason: &str,
+    ) -> Result<Revoked, Error> {
+        if !crate::epochs::is_reason(reason) {
+            let limit = crate::epochs::MAX_REASON_BYTES;
+            return Err(Error::Event(format!(
+                "a reason is one line of 1 to {limit} bytes"
+            )));
+        }
+        let reason = reason.to_owned();
+        let what = Revocation {
+            epoch,
+            size,
+            reason,
+        };
+        self.order(|answer| Order::Revoke(what, answer)).await
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(Answer<T>) -> Order) -> Result<T, Error> {
+        let answer = self.shared.orders.give(order).await;
+        answer.map_err(|error| match error {
             Error::Closed => self.why_closed(),
             error => error,
         })
@@ -373,13 +425,14 @@ impl Recorder {
     /// Figures.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (durable, settled, checkpoint, refused) = self.shared.progress.figures();
+        let (durable, settled, checkpoint, epoch, refused) = self.shared.progress.figures();
         let segments = durable.segment.saturating_sub(settled.segment);
         let backlog =
             (segments * self.shared.segment_bytes + durable.offset).saturating_sub(settled.offset);
         Status {
             durable: durable.events,
             checkpoint,
+            epoch,
             backlog_bytes: backlog,
             refused,
         }
@@ -441,6 +494,7 @@ pub(crate) fn event_command(
     let (flags, call) = match call {
         Some(call) if draft.kind.is_terminal() => (CLOSES, call),
         _ if draft.kind.closed_by().is_some() => (OPENS, 0),
+        _ if is_about_keys(draft.kind) => (KEYS, 0),
         _ => (0, 0),
     };
     let bytes = sealed.len() + 128;
@@ -454,4 +508,8 @@ pub(crate) fn event_command(
         ack,
     };
     Ok((command, bytes))
+}
+
+const fn is_about_keys(kind: Kind) -> bool {
+    matches!(kind, Kind::KeyEpoch | Kind::KeyRevoked)
 }

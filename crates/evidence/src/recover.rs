@@ -5,9 +5,10 @@
 
 use crate::cipher::Keyring;
 use crate::command::{BodyStep, ChunkRef, NewChunk};
+use crate::epochs::{self, EpochNote, Epochs};
 use crate::error::Error;
-use crate::keys::Secrets;
-use crate::record::{CODEC_RAW, ENCRYPTED, Record, follows};
+use crate::keys::{self, LogKey, Secrets};
+use crate::record::{CODEC_RAW, ENCRYPTED, KEYS, Record, follows};
 use crate::recorder::Options;
 use crate::salt::Commitment;
 use crate::salts::Salts;
@@ -16,7 +17,7 @@ use crate::sequencer::Sequencer;
 use crate::settle::Settler;
 use crate::state::{OpenBody, Phase, State, Then, Torn};
 use crate::store::Store;
-use crate::tiles::{CHECKPOINT, TileWriter, read_checkpoint, read_tile};
+use crate::tiles::{CHECKPOINT, TileWriter, open_checkpoint, read_checkpoint, read_tile};
 use event::{BodyRef, Draft, Exchange, Gap, Kind, Line, Outcome, Source};
 use std::sync::Arc;
 use storage::{Disk, End, Frame, Frames, SEGMENT_HEADER_BYTES, check_segment};
@@ -28,6 +29,8 @@ use tlog::tree::TileTree;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) settler: Settler,
+    /// The key in force.
+    pub(crate) key: Arc<LogKey>,
     pub(crate) next_segment: u64,
     pub(crate) next_batch: u32,
     /// Whether the last recorder ended without closing.
@@ -41,14 +44,16 @@ pub(crate) struct Found {
 pub(crate) fn settle_rest(
     disk: Arc<dyn Disk>,
     secrets: &Secrets,
-    keys: &Arc<Keyring>,
+    keyring: &Arc<Keyring>,
 ) -> Result<Found, Error> {
     let state = State::load(disk.as_ref())?;
     let numbers = numbers(disk.as_ref(), &state)?;
-    check_against_checkpoint(disk.as_ref(), secrets, &state, &numbers)?;
-    crate::inventory::check(disk.as_ref(), &state, keys)?;
+    let epochs = chain_of_keys(disk.as_ref(), &state, &numbers)?;
+    let (key, cut_short) = keys::in_force(disk.as_ref(), secrets.log_key(), &epochs)?;
+    check_against_checkpoint(disk.as_ref(), &epochs, &key, &state, &numbers)?;
+    crate::inventory::check(disk.as_ref(), &state, keyring)?;
     crate::layout::upgrade(disk.as_ref())?;
-    let mut settler = Settler::load(disk.clone(), keys.clone())?;
+    let mut settler = Settler::load(disk.clone(), keyring.clone())?;
     let walked = walk(disk.as_ref(), &numbers, &mut |frame, piece| {
         settler.apply(frame, piece)
     })?;
@@ -57,9 +62,11 @@ pub(crate) fn settle_rest(
     let torn = walked.torn.or_else(|| state.torn.clone());
     let next_segment = numbers.last().map_or(state.segment, |last| last + 1);
     settler.settle(next_segment, Then::Recovers(torn.clone()))?;
+    cut_short.settle(disk.as_ref())?;
     let next_batch = walked.newest.map_or(0, |(batch, _)| batch.wrapping_add(1));
     Ok(Found {
         settler,
+        key,
         next_segment,
         next_batch,
         unclean,
@@ -169,20 +176,37 @@ fn begun_after(disk: &dyn Disk, numbers: &[u64]) -> Result<bool, Error> {
     Ok(false)
 }
 
+/// The log's keys, through the tail that is not settled yet.
+fn chain_of_keys(disk: &dyn Disk, state: &State, numbers: &[u64]) -> Result<Epochs, Error> {
+    let mut epochs = epochs::settled(disk, state)?;
+    let mut seq = state.size;
+    walk(disk, numbers, &mut |frame, piece| {
+        let payload = piece.get(frame.payload.clone()).unwrap_or_default();
+        if let Some(Record::Event { flags, line, .. }) = Record::parse(frame.kind, payload) {
+            if flags & KEYS != 0 {
+                epochs::take(&mut epochs, seq, line)?;
+            }
+            seq += 1;
+        }
+        Ok(())
+    })?;
+    Ok(epochs)
+}
+
 /// The log must extend what it last signed; otherwise events that were acknowledged are gone or changed.
 fn check_against_checkpoint(
     disk: &dyn Disk,
-    secrets: &Secrets,
+    epochs: &Epochs,
+    key: &LogKey,
     state: &State,
     numbers: &[u64],
 ) -> Result<(), Error> {
-    let key = secrets.log_key();
     let settled = state.size;
-    let checkpoint = match read_checkpoint(disk, key.verifying_key())? {
-        Some(checkpoint) => checkpoint,
+    let checkpoint = match read_checkpoint(disk)? {
+        Some(bytes) => open_checkpoint(&bytes, epochs)?,
         // A store has a checkpoint from its first start on: of the empty tree.
         None if numbers.is_empty() && *state == State::default() => {
-            return TileWriter::resume(disk, 0)?.sign(disk, &key);
+            return TileWriter::resume(disk, 0)?.sign(disk, key);
         }
         None => return Err(Error::Missing(CHECKPOINT.into())),
     };
@@ -199,6 +223,9 @@ fn check_against_checkpoint(
     } else {
         None
     };
+    // The keys say of themselves where the newest of them began.
+    let begun = Some(epochs.in_force()).filter(|epoch| epoch.start <= settled);
+    let begun = begun.map(|epoch| (epoch, TileTree::new(epoch.start, &mut tile).root()));
     let tree = TileBuilder::resume(settled, &mut tile);
     if let Some(error) = failure {
         return Err(error);
@@ -223,6 +250,17 @@ fn check_against_checkpoint(
         return Err(Error::damaged(
             "the log",
             format!("it has {reached} events, but its own checkpoint signs {size}"),
+        ));
+    }
+    let begins_elsewhere = match begun {
+        Some((epoch, root)) => epoch.root != root.map_err(log)?,
+        None => epochs.in_force().start == size && epochs.in_force().root != root,
+    };
+    if begins_elsewhere {
+        let number = epochs.in_force().number;
+        return Err(Error::damaged(
+            "the log",
+            format!("it is not the one whose key of epoch {number} took over"),
         ));
     }
     if root != checkpoint.root() {
@@ -250,6 +288,9 @@ pub(crate) fn record_start(
     start.facts = Some(facts);
     start.governance = (!options.governance.is_empty()).then(|| options.governance.clone());
     sequencer.record(&start)?;
+    if found.settler.epochs().in_force().event.is_none() {
+        sequencer.record(&first_epoch(found.key.as_ref())?)?;
+    }
     let state = found.settler.state();
     if !found.unclean && state.open_calls.is_empty() {
         return Ok(());
@@ -276,6 +317,24 @@ pub(crate) fn record_start(
         sequencer.record(&draft)?;
     }
     Ok(())
+}
+
+/// The log's own account of its first key.
+fn first_epoch(key: &LogKey) -> Result<Draft, Error> {
+    let said = EpochNote {
+        origin: key.origin().to_owned(),
+        epoch: 1,
+        size: 0,
+        root: tlog::empty_root(),
+        ed25519: key.verifying_key().clone(),
+        ml_dsa_44: key.cosigner_key().clone(),
+    };
+    let note = said
+        .sign(key.signing_key(), None)
+        .map_err(|error| Error::Fatal(format!("signing the first epoch: {error}")))?;
+    let mut draft = Draft::new(Kind::KeyEpoch, Source::Recorder);
+    draft.facts = Some(said.facts(&note));
+    Ok(draft)
 }
 
 fn recovered(found: &Found, open_calls: usize) -> Draft {

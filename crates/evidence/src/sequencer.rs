@@ -10,7 +10,7 @@ use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::queue::Queue;
-use crate::record::{BODY2, CHUNK, CLOSES, Claim, EVENT, NAMES, PART2, SEALS};
+use crate::record::{BODY2, CHUNK, CLOSES, Claim, EVENT, KEYS, NAMES, PART2, SEALS};
 use crate::sealed_volume::SealedVolume;
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
 use crate::{recipe, streams::Streams};
@@ -299,6 +299,11 @@ impl Sequencer {
             .iter()
             .any(|id| self.refused_bodies.contains(id));
         if body_refused || !self.make_room(event.sealed.len() + 512, closes)? {
+            if event.flags & KEYS != 0 {
+                // Nothing is lost: the settler keeps its key and comes again.
+                event.ack.send(Err(self.wal.full())).ok();
+                return Ok(());
+            }
             self.refused_events += u64::from(!event.counted);
             self.progress.refused(self.refused_events);
             event.ack.send(Err(self.wal.full())).ok();

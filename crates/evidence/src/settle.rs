@@ -4,18 +4,20 @@
 //! bytes that were written, not the bytes that were meant: what a checkpoint signs has been read back.
 
 use crate::cipher::Keyring;
+use crate::epochs::{self, Epochs};
 use crate::error::Error;
 use crate::glance;
 use crate::keys::LogKey;
 use crate::published::{self, Published};
 use crate::recipe;
-use crate::record::{CLOSES, Claim, OPENS, Record, SEALS, Says, decode_chunk};
+use crate::record::{CLOSES, Claim, KEYS, OPENS, Record, SEALS, Says, decode_chunk};
 use crate::state::{OpenBody, Phase, State, Then};
 use crate::tiles::TileWriter;
 use crate::volume::HEADER_BYTES;
 use crate::volume_writer::VolumeWriter;
 use std::sync::Arc;
 use storage::{Disk, Frame};
+use tlog::Hash;
 
 /// Compression of what is settled while there is time.
 pub(crate) const LEVEL_AT_EASE: i32 = 9;
@@ -28,6 +30,8 @@ pub(crate) const MAX_CHUNKS: u64 = 1 << 32;
 pub(crate) struct Settler {
     disk: Arc<dyn Disk>,
     state: State,
+    /// The log's keys, as far as it has been applied.
+    epochs: Epochs,
     tiles: TileWriter,
     volume: VolumeWriter,
     keys: Arc<Keyring>,
@@ -39,11 +43,13 @@ impl Settler {
     /// Goes on from the state on disk, whatever was written behind it.
     pub(crate) fn load(disk: Arc<dyn Disk>, keys: Arc<Keyring>) -> Result<Self, Error> {
         let state = State::load(disk.as_ref())?;
+        let epochs = epochs::settled(disk.as_ref(), &state)?;
         let tiles = TileWriter::resume(disk.as_ref(), state.size)?;
         let volume = newest_volume(disk.as_ref(), &state, &keys)?;
         Ok(Self {
             disk,
             state,
+            epochs,
             tiles,
             volume,
             keys,
@@ -53,6 +59,16 @@ impl Settler {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The log's keys.
+    pub(crate) fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// Size and root of what has been applied.
+    pub(crate) fn head(&self) -> (u64, Hash) {
+        (self.tiles.size(), self.tiles.root())
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -96,6 +112,10 @@ impl Settler {
                     return Err(wal(format!("event {seq} is missing or out of its place")));
                 }
                 self.tiles.push(self.disk.as_ref(), line)?;
+                if flags & KEYS != 0 {
+                    epochs::take(&mut self.epochs, seq, line)?;
+                    self.state.keys.push(seq);
+                }
                 if flags & OPENS != 0 {
                     let line = String::from_utf8(line.to_vec())
                         .map_err(|_| wal(format!("event {seq} is not text")))?;

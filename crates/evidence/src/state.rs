@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub(crate) open_calls: BTreeMap<u64, String>,
     /// Bodies of which a part is durable and which have not ended, by id.
     pub(crate) open_bodies: BTreeMap<u64, OpenBody>,
+    /// `seq` of the settled events about the log's keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) keys: Vec<u64>,
     #[serde(default)]
     pub(crate) phase: Phase,
     /// What recovery found behind the last whole batch and has not put into the log yet.
@@ -105,6 +108,7 @@ impl Default for State {
             next_body: 0,
             open_calls: BTreeMap::new(),
             open_bodies: BTreeMap::new(),
+            keys: Vec::new(),
             phase: Phase::Ended,
             torn: None,
             sealed: 0,

@@ -1,11 +1,12 @@
 //! Reading a store, live or stopped. Never writes.
 
 use crate::cipher::{Keyring, VaultKey};
+use crate::epochs::{self, Epochs};
 use crate::error::Error;
 use crate::salt::{Commitment, SaltTree};
 use crate::salts::read_seed;
 use crate::state::{Phase, State};
-use crate::tiles::{read_bundle, read_checkpoint};
+use crate::tiles::{open_checkpoint, read_bundle, read_checkpoint};
 use crate::vault::Vault;
 use crate::volume::BodyRecord;
 use crate::wal_view::WalView;
@@ -39,6 +40,8 @@ pub struct Store {
     state: State,
     wal: WalView,
     keys: Arc<Keyring>,
+    /// The newest checkpoint as it lay there before the rest was looked at: nothing that it signs is missing from that.
+    checkpoint: Option<Vec<u8>>,
     inner: Mutex<Inner>,
 }
 
@@ -98,6 +101,7 @@ impl Store {
             vkey,
             state: State::default(),
             wal: WalView::default(),
+            checkpoint: None,
             inner: Mutex::new(Inner {
                 vault: Vault::new(keys.clone()),
                 bundle: None,
@@ -132,8 +136,10 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn refresh(&mut self) -> Result<u64, Error> {
+        let checkpoint = read_checkpoint(self.disk.as_ref())?;
         let state = State::load(self.disk.as_ref())?;
         if state == self.state && self.wal.extend(self.disk.as_ref()).is_ok() {
+            self.checkpoint = checkpoint;
             return Ok(self.len());
         }
         self.rebuild()?;
@@ -145,6 +151,7 @@ impl Store {
     fn rebuild(&mut self) -> Result<(), Error> {
         let mut last = Error::Missing("the write-ahead log".into());
         for _ in 0..ATTEMPTS {
+            let checkpoint = read_checkpoint(self.disk.as_ref())?;
             let state = State::load(self.disk.as_ref())?;
             let mut wal = WalView::behind(&state);
             match wal.extend(self.disk.as_ref()) {
@@ -159,7 +166,7 @@ impl Store {
                         state.volume_len,
                     )?;
                     self.lock().bundle = None;
-                    (self.state, self.wal) = (state, wal);
+                    (self.state, self.wal, self.checkpoint) = (state, wal, checkpoint);
                     return Ok(());
                 }
                 Err(error) => {
@@ -199,12 +206,29 @@ impl Store {
         self.wal.torn_bytes
     }
 
-    /// The newest checkpoint, its signature verified with the key that lies beside the log.
+    /// The newest checkpoint, signed by the key of its epoch.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it does not verify.
+    /// [`Error::Damaged`] when it does not verify; as [`Self::epochs`].
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
-        read_checkpoint(self.disk.as_ref(), &self.vkey)
+        let Some(bytes) = &self.checkpoint else {
+            return Ok(None);
+        };
+        open_checkpoint(bytes, &self.epochs()?).map(Some)
+    }
+
+    /// The log's keys, from the one that lies beside it on through the events that the store's own positions lead to.
+    /// [`crate::verify`] looks at every event instead, and at the trees that the keys sign.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the chain does not hold; [`Error::Missing`] where an event of it is gone.
+    pub fn epochs(&self) -> Result<Epochs, Error> {
+        let mut chain = epochs::settled(self.disk.as_ref(), &self.state)?;
+        for &index in self.wal.keys() {
+            let seq = self.state.size + index as u64;
+            epochs::take(&mut chain, seq, &self.tail_event(seq)?)?;
+        }
+        Ok(chain)
     }
 
     /// Sizes of which a checkpoint has been published, ascending.

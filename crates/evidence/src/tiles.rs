@@ -6,10 +6,10 @@
 //! file of evidence has no bits that do not count.
 
 use crate::compression::decompress_into;
+use crate::epochs::Epochs;
 use crate::error::Error;
 use crate::keys::LogKey;
 use storage::Disk;
-use tlog::note::VerifyingKey;
 use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
 use tlog::{Checkpoint, Hash, bundle, leaf_hash};
 
@@ -134,6 +134,19 @@ pub(crate) fn read_bundle(
     decompress_into(frame, len.min(bundle::MAX_BUNDLE_BYTES), out)
         .map(|()| Some(width))
         .map_err(|_| damaged("it does not decompress"))
+}
+
+/// The exact line of event `seq` of a log of `size` events.
+pub(crate) fn read_event(disk: &dyn Disk, seq: u64, size: u64) -> Result<Vec<u8>, Error> {
+    let missing = || Error::Missing(format!("event {seq}"));
+    let id = BundleId::holding(seq, size).ok_or_else(missing)?;
+    let mut bytes = Vec::new();
+    read_bundle(disk, id, &mut bytes)?.ok_or_else(|| Error::Missing(bundle_path(id)))?;
+    let at = usize::try_from(seq % u64::from(TILE_WIDTH)).unwrap_or_default();
+    let entry = bundle::entries(&bytes).nth(at).ok_or_else(missing)?;
+    entry
+        .map(<[u8]>::to_vec)
+        .map_err(|error| Error::damaged(bundle_path(id), error.to_string()))
 }
 
 /// The skippable frame that goes behind a bundle's zstd frame.
@@ -318,6 +331,11 @@ impl TileWriter {
         Ok(())
     }
 
+    /// Root of the tree as it stands.
+    pub(crate) fn root(&self) -> Hash {
+        self.builder.root()
+    }
+
     /// The tree as it stands, in a form that can be read.
     pub(crate) fn checkpoint(
         &mut self,
@@ -338,16 +356,24 @@ impl TileWriter {
     }
 }
 
-/// The checkpoint on disk; `None` where none was ever signed.
-pub(crate) fn read_checkpoint(
-    disk: &dyn Disk,
-    key: &VerifyingKey,
-) -> Result<Option<Checkpoint>, Error> {
-    let bytes = match disk.read(CHECKPOINT) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(io(CHECKPOINT))?,
-    };
-    Checkpoint::open(&bytes, key.name(), std::slice::from_ref(key))
-        .map(|(checkpoint, _)| Some(checkpoint))
-        .map_err(|error| Error::damaged(CHECKPOINT, error.to_string()))
+/// The bytes of the checkpoint on disk, unverified; `None` where none was ever signed.
+pub(crate) fn read_checkpoint(disk: &dyn Disk) -> Result<Option<Vec<u8>>, Error> {
+    match disk.read(CHECKPOINT) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(io(CHECKPOINT)),
+    }
+}
+
+/// Believes a checkpoint only when the key of its epoch signed it and still counts.
+pub(crate) fn open_checkpoint(bytes: &[u8], epochs: &Epochs) -> Result<Checkpoint, Error> {
+    let signed = epochs
+        .open(bytes)
+        .map_err(|refusal| Error::damaged(CHECKPOINT, refusal.detail))?;
+    match signed.revoked {
+        None => Ok(signed.checkpoint),
+        Some(revoked) => Err(Error::damaged(
+            CHECKPOINT,
+            format!("its key was revoked from size {} on", revoked.size),
+        )),
+    }
 }

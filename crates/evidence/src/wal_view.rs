@@ -3,7 +3,7 @@
 use crate::cipher::Keyring;
 use crate::error::Error;
 use crate::recipe;
-use crate::record::{Record, decode_chunk, follows};
+use crate::record::{KEYS, Record, decode_chunk, follows};
 use crate::segments::{self, segment_path};
 use crate::settle::MAX_CHUNKS;
 use crate::state::{Phase, State};
@@ -36,6 +36,8 @@ type Files = HashMap<u64, Box<dyn DiskFile>>;
 pub(crate) struct WalView {
     files: Files,
     events: Vec<At>,
+    /// Which of them are about the log's keys.
+    keys: Vec<usize>,
     chunks: HashMap<u64, ChunkAt>,
     bodies: HashMap<u64, BodyRecord>,
     segment: u64,
@@ -159,8 +161,11 @@ impl WalView {
                 }
                 self.newest = Some((frame.batch, frame.last));
                 match Record::parse(frame.kind, payload) {
-                    Some(Record::Event { line, .. }) => {
+                    Some(Record::Event { flags, line, .. }) => {
                         let skip = payload.len() - line.len();
+                        if flags & KEYS != 0 {
+                            self.keys.push(self.events.len());
+                        }
                         self.events.push(At {
                             offset: at.offset + skip as u64,
                             len: line.len(),
@@ -253,6 +258,11 @@ impl WalView {
     /// The line of the tail's event number `index`.
     pub(crate) fn event(&self, index: usize) -> Option<Result<Vec<u8>, Error>> {
         self.events.get(index).map(|at| self.read(*at))
+    }
+
+    /// Which of the tail's events are about the log's keys.
+    pub(crate) fn keys(&self) -> &[usize] {
+        &self.keys
     }
 
     pub(crate) fn body(&self, id: u64) -> Option<&BodyRecord> {

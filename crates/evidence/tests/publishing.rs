@@ -80,7 +80,7 @@ fn a_published_checkpoint_covers_what_was_durable_and_bears_both_signatures() {
         recorder.close().await.unwrap();
     });
     let store = Store::open(dir.path()).unwrap();
-    assert_eq!(store.published_sizes().unwrap(), [8, 108, 208, 301]);
+    assert_eq!(store.published_sizes().unwrap(), [8, 108, 208, 302]);
     let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
     assert_eq!((report.exit_code(), report.faults), (0, vec![]));
 }

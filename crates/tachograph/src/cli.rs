@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Show(commands::show::Args),
     /// Tell one run as a story: model calls, tool calls, results, gaps
     Timeline(commands::timeline::Args),
+    /// List the log's keys, change or revoke one
+    Keys(commands::keys::Args),
     /// Re-hash the whole record and say what that proves
     Verify(commands::verify::Args),
     /// Write what proves one event to somebody who has nothing else

@@ -1,10 +1,12 @@
 //! `DIR/control.sock`: what the recorder's own user may ask of a running recorder.
 //!
-//! One JSON line each way: `{"do":"anchor"}`, and `{"done":...}` or `{"error":"..."}` for it. The socket is for its owner
+//! One JSON line each way: `{"do":"anchor"}`, `{"do":"rotate"}` or `{"do":"revoke","epoch":N,"from_size":S,"reason":TEXT}`, and `{"done":...}` or
+//! `{"error":"..."}` for it. The socket is for its owner
 //! alone (mode 0600); agents reach another one. It reads nothing of the record out.
 
 use crate::failure::Failure;
 use anchor::Handle;
+use evidence::Recorder;
 use gateway::socket::Reach;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,6 +42,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) enum Order {
     /// Publish a checkpoint and have it anchored now.
     Anchor,
+    /// Give the log its next key.
+    Rotate,
+    /// Let signatures of an epoch's key count for nothing beyond a size.
+    Revoke {
+        epoch: u64,
+        /// The largest size that still counts; without it none does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_size: Option<u64>,
+        reason: String,
+    },
 }
 
 /// What came of it.
@@ -55,12 +67,30 @@ enum Outcome {
 pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
+    does: Does,
+}
+
+/// Those who carry orders out.
+#[derive(Debug, Clone)]
+struct Does {
     anchors: Handle,
+    recorder: Recorder,
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyChange {
+    /// The epoch that has begun, or whose key does not count any more.
+    pub(crate) epoch: u64,
+    /// The size that the key before closed with, or the largest for which the revoked one counts.
+    pub(crate) size: u64,
+    /// `seq` of the event that says so.
+    pub(crate) event: u64,
 }
 
 impl Control {
     /// Binds the socket; the caller holds the directory, so what lies there is a remnant.
-    pub(crate) fn bind(data: &Path, anchors: Handle) -> io::Result<Self> {
+    pub(crate) fn bind(data: &Path, anchors: Handle, recorder: Recorder) -> io::Result<Self> {
         let path = data.join(FILE_NAME);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -72,7 +102,7 @@ impl Control {
         Ok(Self {
             listener,
             path,
-            anchors,
+            does: Does { anchors, recorder },
         })
     }
 
@@ -91,9 +121,9 @@ impl Control {
                     continue;
                 }
             };
-            let anchors = self.anchors.clone();
+            let does = self.does.clone();
             tokio::spawn(async move {
-                if let Err(error) = answer(stream, &anchors).await {
+                if let Err(error) = answer(stream, &does).await {
                     tracing::debug!(%error, "control");
                 }
                 drop(permit);
@@ -109,13 +139,13 @@ impl Drop for Control {
     }
 }
 
-async fn answer(stream: UnixStream, anchors: &Handle) -> io::Result<()> {
+async fn answer(stream: UnixStream, does: &Does) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let line = tokio::time::timeout(ORDER_TIME, line(from))
         .await
         .map_err(|_| io::ErrorKind::TimedOut)??;
     let outcome = match serde_json::from_str::<Order>(&line) {
-        Ok(order) => carry_out(order, anchors).await,
+        Ok(order) => carry_out(order, does).await,
         Err(error) => Outcome::Error(format!("the order is not understood: {error}")),
     };
     let mut json = serde_json::to_vec(&outcome)?;
@@ -123,13 +153,34 @@ async fn answer(stream: UnixStream, anchors: &Handle) -> io::Result<()> {
     to.write_all(&json).await
 }
 
-async fn carry_out(order: Order, anchors: &Handle) -> Outcome {
+async fn carry_out(order: Order, does: &Does) -> Outcome {
     match order {
-        Order::Anchor => match anchors.anchor_now().await {
-            // A struct of strings and numbers always has a JSON form.
-            Ok(standing) => Outcome::Done(serde_json::to_value(standing).unwrap_or_default()),
-            Err(error) => Outcome::Error(error.to_string()),
-        },
+        Order::Anchor => outcome(does.anchors.anchor_now().await),
+        Order::Rotate => outcome(does.recorder.rotate().await.map(|rotated| KeyChange {
+            epoch: rotated.epoch,
+            size: rotated.size,
+            event: rotated.seq,
+        })),
+        Order::Revoke {
+            epoch,
+            from_size,
+            reason,
+        } => {
+            let revoked = does.recorder.revoke(epoch, from_size, &reason).await;
+            outcome(revoked.map(|revoked| KeyChange {
+                epoch: revoked.epoch,
+                size: revoked.size,
+                event: revoked.seq,
+            }))
+        }
+    }
+}
+
+fn outcome<T: Serialize, E: std::error::Error>(result: Result<T, E>) -> Outcome {
+    match result {
+        // A struct of strings and numbers always has a JSON form.
+        Ok(done) => Outcome::Done(serde_json::to_value(done).unwrap_or_default()),
+        Err(error) => Outcome::Error(error.to_string()),
     }
 }
 

@@ -218,20 +218,6 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", grouped(count))
 }
 
-/// Between which outsiders' times an event was recorded, as the record tells; nothing of it is verified.
-pub(crate) fn recorded_between(nearest: &evidence::Nearest) -> Option<String> {
-    let after = nearest.not_before.as_ref().map(|mark| {
-        let (time, by, at) = (&mark.time, &mark.by, mark.at);
-        format!("after {time} ({by}, event {at})")
-    });
-    let before = nearest.not_after.as_ref().map(|mark| {
-        let (time, by, at) = (&mark.time, &mark.by, mark.at);
-        format!("before {time} ({by}, head of {at} events)")
-    });
-    let sides: Vec<String> = after.into_iter().chain(before).collect();
-    (!sides.is_empty()).then(|| format!("recorded {}; unverified", sides.join(" and ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

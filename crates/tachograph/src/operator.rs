@@ -58,6 +58,8 @@ pub(crate) struct Report {
     pub(crate) durable_events: u64,
     /// Events under the newest signed checkpoint.
     pub(crate) signed_events: u64,
+    /// Number of the epoch whose key signs.
+    pub(crate) epoch: u64,
     /// Bytes of the write-ahead log that are not yet in tiles and volumes.
     pub(crate) backlog_bytes: u64,
     /// Events refused for want of room since the last that was recorded.
@@ -189,6 +191,7 @@ impl Operator {
             governance: self.governance.clone(),
             durable_events: status.durable,
             signed_events: status.checkpoint,
+            epoch: status.epoch,
             backlog_bytes: status.backlog_bytes,
             refused_events: status.refused,
         }
@@ -210,6 +213,7 @@ impl Report {
              record      {}\n\
              up          {}\n\
              events      {} durable, {} under a signed checkpoint\n\
+             key         epoch {}\n\
              backlog     {} bytes\n\
              refused     {} events\n\
              governance  {}\n\
@@ -222,6 +226,7 @@ impl Report {
             crate::when::span_us(self.uptime_s.saturating_mul(1_000_000)),
             self.durable_events,
             self.signed_events,
+            self.epoch,
             self.backlog_bytes,
             self.refused_events,
             self.governance,
@@ -294,6 +299,7 @@ mod tests {
                 governance: "g".to_owned(),
                 durable_events: 9,
                 signed_events: 9,
+                epoch: 1,
                 backlog_bytes: 0,
                 refused_events,
                 anchors: anchor::Standing::default(),

@@ -40,6 +40,16 @@ impl LogKey {
         self.ed25519.verifying_key()
     }
 
+    /// The ML-DSA-44 key.
+    pub(crate) const fn cosigner_key(&self) -> &VerifyingKey {
+        self.ml_dsa_44.verifying_key()
+    }
+
+    /// What signs statements about keys.
+    pub(crate) const fn signing_key(&self) -> &SigningKey {
+        &self.ed25519
+    }
+
     /// The Ed25519 checkpoint.
     pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> Result<Note, tlog::Error> {
         checkpoint.sign(&self.ed25519)

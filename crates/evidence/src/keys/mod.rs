@@ -4,9 +4,11 @@
 //! is gone is refused, because a new key beside an old log would hide a rewrite.
 
 mod log_key;
+mod log_keys;
 mod seed;
 
 pub(crate) use log_key::LogKey;
+pub(crate) use log_keys::{NextKey, in_force};
 pub(crate) use seed::{parse_seed, publish_seed, random};
 
 use crate::ambient;
@@ -37,7 +39,7 @@ fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// The public key that lies beside the log. A verifier should hold its own copy.
+/// The first key of the log, for ever, which lies beside it. A verifier should hold its own copy.
 pub(crate) fn read_vkey(disk: &dyn Disk) -> Result<VerifyingKey, Error> {
     let bytes = read(disk, VKEY)?.ok_or_else(|| Error::Missing(VKEY.into()))?;
     std::str::from_utf8(&bytes)
@@ -58,16 +60,7 @@ impl Secrets {
             .is_empty()
             || read(disk, "state")?.is_some();
         let log = match (seed, vkey) {
-            (Some(seed), Ok(vkey)) => {
-                let key = LogKey::from_seed(vkey.name(), &parse_seed(LOG_KEY, &seed)?)?;
-                if key.verifying_key().to_string() != vkey.to_string() {
-                    return Err(Error::damaged(
-                        LOG_KEY,
-                        "it is not the key that log/vkey names",
-                    ));
-                }
-                key
-            }
+            (Some(seed), Ok(vkey)) => LogKey::from_seed(vkey.name(), &parse_seed(LOG_KEY, &seed)?)?,
             (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
             (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
             // That it cannot be read now does not mean that there is none.
@@ -103,8 +96,9 @@ impl Secrets {
         Ok((secrets, begun))
     }
 
-    pub(crate) fn log_key(&self) -> Arc<LogKey> {
-        self.log.clone()
+    /// The key in `keys/log.key`, which is not always the one in force: see [`in_force`].
+    pub(crate) fn log_key(&self) -> &Arc<LogKey> {
+        &self.log
     }
 
     pub(crate) fn digest(&self, secret: &[u8]) -> String {

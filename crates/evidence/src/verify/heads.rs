@@ -1,6 +1,6 @@
 //! The heads that the auditor holds: whatever else the directory says, the log must extend them.
 
-use super::keys::LogKeys;
+use super::keys::{LogKeys, refuse};
 use super::{Report, Subject};
 use std::collections::BTreeMap;
 use tlog::note::Note;
@@ -65,23 +65,32 @@ pub(super) fn judge(
             report.fault(Subject::Signature, "altered", None, detail);
             continue;
         }
-        if let Err(error) = keys.open(head.note.to_string().as_bytes()) {
-            let detail = format!(
-                "the head of {size} events that you hold is not signed by this log's key: {error}"
-            );
-            report.fault(Subject::Signature, "signature", None, detail);
-            continue;
-        }
+        let revoked = match keys.open(head.note.to_string().as_bytes()) {
+            Ok(signed) => signed.revoked.is_some(),
+            Err(refusal) => {
+                let detail = format!(
+                    "the head of {size} events that you hold is not signed by this log's key: {refusal}"
+                );
+                refuse(report, &refusal, &detail);
+                continue;
+            }
+        };
         match roots.get(&size) {
+            Some(root) if *root == head.checkpoint.root() => {
+                let detail = format!("the log extends the head of {size} events that you hold");
+                report.rests(Subject::Witnesses, detail);
+            }
+            _ if revoked => {
+                let why = format!(
+                    "the head of {size} events that you hold is not of this log, but the key that signed it was revoked"
+                );
+                report.doubt(Subject::Witnesses, why);
+            }
             _ if size > events => {
                 let detail = format!(
                     "you hold a head of {size} events, and the log has {events}: its end was cut off"
                 );
                 report.fault(Subject::Sequence, "removed", Some(events), detail);
-            }
-            Some(root) if *root == head.checkpoint.root() => {
-                let detail = format!("the log extends the head of {size} events that you hold");
-                report.rests(Subject::Witnesses, detail);
             }
             Some(_) => {
                 let detail = format!(

@@ -1,49 +1,104 @@
-//! Which keys' signatures count for a head of the log.
+//! Which keys' signatures count for a head of the log, and whether each key took over from the one before.
+//!
+//! The chain of keys is taken from the events as they are read, never from where the store says they are. The root
+//! that a hand-over names is compared with that of the events.
 
-use tlog::note::{Note, VerifyingKey};
+use super::{Report, Subject};
+use crate::epochs::{Epochs, Refusal, Signed, Wrong};
+use crate::store::Store;
+use std::collections::BTreeMap;
+use tlog::Hash;
+use tlog::note::VerifyingKey;
 use tlog::policy::Policy;
-use tlog::{Checkpoint, Error};
 
 /// The log's keys, by the size of what they may sign.
 #[derive(Debug, Clone)]
 pub(crate) struct LogKeys {
-    first: VerifyingKey,
+    chain: Epochs,
 }
 
 impl LogKeys {
-    /// The log's keys as far as `log/vkey` tells them.
-    pub(crate) const fn new(first: VerifyingKey) -> Self {
-        Self { first }
+    /// The log's keys as far as `log/vkey` tells them, before any event.
+    pub(crate) fn new(first: VerifyingKey) -> Self {
+        Self {
+            chain: Epochs::pinned(first),
+        }
+    }
+
+    /// Sizes at which keys began, as the store says: it only tells which roots to remember on the way.
+    pub(super) fn begun(store: &Store) -> Vec<u64> {
+        let told = store.epochs();
+        told.map_or_else(
+            |_| Vec::new(),
+            |told| told.iter().map(|epoch| epoch.start).collect(),
+        )
     }
 
     /// The log's name.
     pub(crate) fn origin(&self) -> &str {
-        self.first.name()
+        self.chain.origin()
     }
 
-    /// The keys that may sign a head of `size` events.
-    pub(crate) fn of_size(&self, _size: u64) -> Vec<VerifyingKey> {
-        vec![self.first.clone()]
+    /// Takes an event about the log's keys into the chain.
+    pub(super) fn event(&mut self, seq: u64, line: &[u8], report: &mut Report) {
+        if let Err(refusal) = self.chain.take(seq, line) {
+            refuse(report, &refusal, &refusal.detail);
+        }
     }
 
     /// Reads a head, believing it only when the key that was in force at its size signed it.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
-    pub(crate) fn open(&self, signed: &[u8]) -> Result<(Checkpoint, Note), Error> {
-        let note = Note::parse(signed)?;
-        let claimed: Checkpoint = note.text().parse()?;
-        Checkpoint::open(signed, self.origin(), &self.of_size(claimed.size()))
+    /// As [`Epochs::open`].
+    pub(crate) fn open(&self, signed: &[u8]) -> Result<Signed, Refusal> {
+        self.chain.open(signed)
     }
 
     /// `policy` with the keys that the log had at `size`, where the policy knows the first of them.
     pub(crate) fn known_to(&self, policy: &Policy, size: u64) -> Policy {
-        let known = policy.logs().iter().any(|log| log.key == self.first);
-        let keys = if known {
-            self.of_size(size)
-        } else {
-            Vec::new()
-        };
-        keys.into_iter().fold(policy.clone(), Policy::with_log)
+        let first = self.chain.iter().next().map(|epoch| &epoch.ed25519);
+        if !policy.logs().iter().any(|log| Some(&log.key) == first) {
+            return policy.clone();
+        }
+        let epoch = self.chain.of_size(size);
+        let keys = std::iter::once(&epoch.ed25519).chain(&epoch.ml_dsa_44);
+        keys.cloned().fold(policy.clone(), Policy::with_log)
     }
+
+    /// Once all events have been read: the trees that keys closed and began with must be this one.
+    pub(super) fn conclude(&self, store: &Store, roots: &BTreeMap<u64, Hash>, report: &mut Report) {
+        for epoch in self.chain.iter().filter(|epoch| epoch.event.is_some()) {
+            let remembered = roots.get(&epoch.start).copied();
+            let here = remembered.or_else(|| store.root(epoch.start).ok());
+            if here == Some(epoch.root) {
+                continue;
+            }
+            let (start, number) = (epoch.start, epoch.number);
+            let detail = match here {
+                Some(_) => format!(
+                    "the first {start} events are not those that the key of epoch {number} took over"
+                ),
+                None => {
+                    format!("the events that the key of epoch {number} took over cannot be read")
+                }
+            };
+            report.fault(Subject::Epoch, "epoch", epoch.event, detail);
+        }
+        let detail = match self.chain.in_force().number {
+            1 => "one key has been in force from the beginning".to_owned(),
+            count => {
+                format!("{count} keys followed each other, each handed over by the one before")
+            }
+        };
+        report.rests(Subject::Epoch, detail);
+    }
+}
+
+/// Refutes what a refusal speaks against, naming the first event that it concerns.
+pub(super) fn refuse(report: &mut Report, refusal: &Refusal, detail: &str) {
+    let (subject, what) = match refusal.wrong {
+        Wrong::Signature => (Subject::Signature, "signature"),
+        Wrong::Epoch => (Subject::Epoch, "epoch"),
+    };
+    report.fault(subject, what, refusal.seq, detail);
 }

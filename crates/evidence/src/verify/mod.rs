@@ -132,6 +132,7 @@ struct Verifier<'a> {
     tree: Tree<'a>,
     sequence: Sequence,
     told: Vec<Told>,
+    keys: LogKeys,
     /// Sizes at which a root is needed, ascending.
     wanted: Vec<u64>,
     roots: BTreeMap<u64, Hash>,
@@ -149,6 +150,7 @@ impl<'a> Verifier<'a> {
         let mut wanted = signed.published.clone();
         wanted.extend(signed.claimed());
         wanted.extend(heads.iter().map(Head::size));
+        wanted.extend(LogKeys::begun(store));
         // From the back, so that the next one is popped.
         wanted.sort_unstable_by(|a, b| b.cmp(a));
         wanted.dedup();
@@ -163,6 +165,7 @@ impl<'a> Verifier<'a> {
             }),
             sequence: Sequence::default(),
             told: Vec::new(),
+            keys: LogKeys::new(store.key().clone()),
             wanted,
             roots: BTreeMap::new(),
             vault: vault::Vault::default(),
@@ -187,7 +190,8 @@ impl<'a> Verifier<'a> {
             self.unreadable(&error);
         }
         progress(self.progress());
-        let keys = LogKeys::new(store.key().clone());
+        let keys = self.keys.clone();
+        keys.conclude(store, &self.roots, &mut self.report);
         self.own_checkpoint(&keys);
         for error in store.check_rest_of_vault() {
             let detail = error.to_string();
@@ -239,7 +243,7 @@ impl<'a> Verifier<'a> {
         };
         self.sequence.event(seq, &glance, &mut self.report);
         if glance.part == Part::OfTheLog
-            && let Err(why) = self.of_the_log(line)
+            && let Err(why) = self.of_the_log(seq, line)
         {
             self.report
                 .fault(Subject::Content, "format", Some(seq), why);
@@ -256,10 +260,13 @@ impl<'a> Verifier<'a> {
     }
 
     /// Keeps what an event tells of the log itself.
-    fn of_the_log(&mut self, line: &[u8]) -> Result<(), String> {
-        let line = Line::parse(line).map_err(|error| error.to_string())?;
+    fn of_the_log(&mut self, seq: u64, bytes: &[u8]) -> Result<(), String> {
+        let line = Line::parse(bytes).map_err(|error| error.to_string())?;
         if line.kind == "vault.sealed" {
             self.vault.told(&line)?;
+        }
+        if line.kind.starts_with("key.") {
+            self.keys.event(seq, bytes, &mut self.report);
         }
         self.told.extend(Told::of(&line)?);
         Ok(())
@@ -276,10 +283,18 @@ impl<'a> Verifier<'a> {
             return;
         };
         let checkpoint = match keys.open(bytes) {
-            Ok((checkpoint, _)) => checkpoint,
-            Err(error) => {
-                let detail = format!("{CHECKPOINT}: {error}");
-                report.fault(Subject::Signature, "signature", None, detail);
+            Ok(signed) if signed.revoked.is_some() => {
+                let epoch = signed.epoch;
+                let detail =
+                    format!("{CHECKPOINT}: the key of epoch {epoch}, which signed it, was revoked");
+                let first = signed.revoked.map(|revoked| revoked.size);
+                report.fault(Subject::Signature, "signature", first, detail);
+                return;
+            }
+            Ok(signed) => signed.checkpoint,
+            Err(refusal) => {
+                let detail = format!("{CHECKPOINT}: {refusal}");
+                keys::refuse(report, &refusal, &detail);
                 report.doubt(Subject::Content, "no valid checkpoint signs the events");
                 return;
             }
@@ -299,12 +314,8 @@ impl<'a> Verifier<'a> {
                 }
             }
             Some(_) => self.name_first_altered(signed),
-            None if signed <= self.store.len() => {
-                let why = format!("the log could not be read up to the {signed} events signed");
-                report.doubt(Subject::Content, why);
-            }
             None => {
-                let events = self.store.len();
+                let events = report.events;
                 let detail = format!("the checkpoint signs {signed} events, the log has {events}");
                 report.fault(Subject::Sequence, "removed", Some(events), detail);
             }
@@ -327,8 +338,7 @@ impl<'a> Verifier<'a> {
 
     /// What outsiders say of the log.
     fn outside(&mut self, keys: &LogKeys) -> Vec<Outside> {
-        // Of a log that could not be read to its end, the rest is unread and not gone.
-        let (roots, events) = (&self.roots, self.store.len());
+        let (roots, events) = (&self.roots, self.report.events);
         heads::judge(&self.heads, keys, roots, events, &mut self.report);
         let judge = Judge {
             disk: self.store.disk(),

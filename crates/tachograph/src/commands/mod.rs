@@ -4,6 +4,7 @@ pub(crate) mod anchor;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub(crate) mod mcp;
 pub(crate) mod proof;
 pub(crate) mod run;
@@ -46,6 +47,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(args) => events::execute(&context, &args),
         Command::Show(args) => show::execute(&context, &args),
         Command::Timeline(args) => timeline::execute(&context, &args),
+        Command::Keys(args) => block_on(keys::execute(&context, args)),
         Command::Verify(args) => verify::execute(&context, &args),
         Command::Proof(args) => proof::execute(&context, &args),
         Command::Anchor(args) => block_on(anchor::execute(&context, args)),

@@ -1,7 +1,6 @@
 //! `tacho proof`: what proves one event to somebody who has nothing else of the record.
 
 use crate::commands::Context;
-use crate::describe::recorded_between;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{DIM, HEAD, Out, PLAIN};
@@ -63,7 +62,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
             "files": names,
         }))?;
     } else {
-        write(&store, args.event, &exhibit, dir, &names, &mut out)?;
+        write(args.event, &exhibit, dir, &names, &mut out)?;
     }
     out.flush()?;
     Ok(Exit::Done.into())
@@ -88,7 +87,6 @@ fn exhibit(context: &Context, store: &Store, seq: u64) -> Result<Exhibit, Failur
 }
 
 fn write(
-    store: &Store,
     seq: u64,
     exhibit: &Exhibit,
     dir: &std::path::Path,
@@ -103,10 +101,6 @@ fn write(
             &format!(" under the head of {} events", grouped(exhibit.size())),
         ),
     ])?;
-    let nearest = store.nearest_anchors(seq).unwrap_or_default();
-    if let Some(between) = recorded_between(&nearest) {
-        out.line(&[(PLAIN, &format!("  {}", crate::escape::line(&between)))])?;
-    }
     for name in names {
         out.line(&[(DIM, &format!("  {here}/")), (PLAIN, name)])?;
     }

@@ -132,7 +132,7 @@ async fn record(
         config.recorder.environment_interval,
         Box::new(move || traffic(&figures.sample())),
     ));
-    let control = Control::bind(&context.data, anchored.handle.clone())
+    let control = Control::bind(&context.data, anchored.handle.clone(), recorder.clone())
         .map_err(|error| Failure::new("nobody could give the recorder orders").because(&error))?;
     beside.spawn(control.serve());
     let socket = Listener::bind(&context.data)
@@ -226,6 +226,7 @@ fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorde
     let mut options = evidence::Options::new(data);
     options.governance = config.digest();
     options.heartbeat = config.recorder.heartbeat;
+    options.epoch = config.keys.epoch;
     options.facts = build::facts();
     options
         .facts

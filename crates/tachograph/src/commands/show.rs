@@ -2,7 +2,7 @@
 
 use crate::body::{self, Decoded};
 use crate::commands::Context;
-use crate::describe::{describe, recorded_between, style};
+use crate::describe::{describe, style};
 use crate::escape;
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
@@ -161,10 +161,6 @@ fn write_event(store: &Store, event: &Event, out: &mut Out) -> Result<(), Failur
         (style(line), &escape::line(&line.kind)),
         (DIM, &format!("  {}", escape::line(&describe(line)))),
     ])?;
-    let nearest = store.nearest_anchors(line.seq).unwrap_or_default();
-    if let Some(between) = recorded_between(&nearest) {
-        out.line(&[(DIM, &escape::line(&between))])?;
-    }
     let json = String::from_utf8_lossy(&event.entry.line);
     let json = pretty(&json).unwrap_or_else(|| json.into_owned());
     out.text(&escape::json(&json))?;

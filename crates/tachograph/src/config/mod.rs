@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) anchor: anchors::AnchorSettings,
     pub(crate) copy: anchors::CopySettings,
     pub(crate) gateway: GatewaySettings,
+    pub(crate) keys: KeysSettings,
     pub(crate) limits: Limits,
     pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) recorder: RecorderSettings,
@@ -87,6 +88,22 @@ pub(crate) struct Limits {
     pub(crate) response_body: u64,
     #[serde(serialize_with = "as_millis")]
     pub(crate) tunnel_idle_timeout: Duration,
+}
+
+/// How the log's keys change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct KeysSettings {
+    /// How long one is in force.
+    #[serde(serialize_with = "as_millis")]
+    pub(crate) epoch: Duration,
+}
+
+impl Default for KeysSettings {
+    fn default() -> Self {
+        Self {
+            epoch: Duration::from_secs(24 * 60 * 60),
+        }
+    }
 }
 
 /// How the recorder behaves.
@@ -156,6 +173,7 @@ impl Default for Config {
             anchor: anchors::AnchorSettings::default(),
             copy: anchors::CopySettings::default(),
             gateway: GatewaySettings::default(),
+            keys: KeysSettings::default(),
             limits: Limits::default(),
             mcp: BTreeMap::new(),
             recorder: RecorderSettings::default(),

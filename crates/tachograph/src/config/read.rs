@@ -16,6 +16,7 @@ const SECTIONS: &[&str] = &[
     "anchor",
     "copy",
     "gateway",
+    "keys",
     "limits",
     "mcp",
     "recorder",
@@ -24,6 +25,7 @@ const SECTIONS: &[&str] = &[
     "witness",
 ];
 const GATEWAY: &[&str] = &["allowed_hosts", "allowed_origins"];
+const KEYS: &[&str] = &["epoch"];
 const UPSTREAM: &[&str] = &["api", "base_url", "ca_file"];
 const MCP: &[&str] = &["ca_file", "url"];
 const LIMITS: &[&str] = &[
@@ -99,6 +101,12 @@ impl Reader<'_> {
         self.known_keys(&root, SECTIONS);
         if let Some(section) = self.section(&root, "gateway") {
             self.gateway(&section, &mut config.gateway);
+        }
+        if let Some(section) = self.section(&root, "keys") {
+            self.known_keys(&section, KEYS);
+            if let Some(epoch) = self.duration(&section, "epoch") {
+                config.keys.epoch = epoch;
+            }
         }
         if let Some(section) = self.section(&root, "limits") {
             self.limits(&section, &mut config.limits);

@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limit]\n",
-            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, limits, mcp, recorder, timestamp, upstream, witness",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, keys, limits, mcp, recorder, timestamp, upstream, witness",
         ),
         (
             "[limits]\n\nrequest_bodies = 1",

@@ -374,6 +374,9 @@ async fn play(data: tempfile::TempDir) -> Stage {
             State::Denied,
         )
         .await;
+    player.recorder.rotate().await.unwrap();
+    let reason = HOSTILE[0].replace(char::is_control, "!");
+    player.recorder.revoke(1, None, &reason).await.unwrap();
     player.recorder.close().await.unwrap();
     let events = evidence::Store::open(data.path()).unwrap().len();
     Stage {

@@ -11,7 +11,7 @@ mod told;
 pub(super) use told::Told;
 
 use super::brackets::{Bracket, brackets};
-use super::keys::LogKeys;
+use super::keys::{LogKeys, refuse};
 use super::tail::{cadences, tail};
 use super::{Options, Report, Subject, Verdict};
 use crate::published;
@@ -173,11 +173,16 @@ impl Judge<'_> {
             }
         };
         let checkpoint = match self.keys.open(&bytes) {
-            Ok((checkpoint, _)) => checkpoint,
-            Err(error) => {
-                let detail = format!("{path}: {error}");
+            Ok(signed) if !signed.cosigned => {
+                let detail = format!("{path}: the signature of the log's ML-DSA-44 key is missing");
                 self.report
                     .fault(Subject::Signature, "signature", None, detail);
+                return None;
+            }
+            Ok(signed) => signed.checkpoint,
+            Err(refusal) => {
+                let detail = format!("{path}: {refusal}");
+                refuse(self.report, &refusal, &detail);
                 return None;
             }
         };

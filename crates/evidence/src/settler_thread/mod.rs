@@ -1,8 +1,11 @@
 //! The thread that settles behind the writer, signs checkpoints and notices idleness.
 
+mod rotation;
+
 use crate::ambient;
 use crate::command::Command;
 use crate::completion::Completion;
+use crate::epochs::Epoch;
 use crate::error::Error;
 use crate::keys::LogKey;
 use crate::orders::Order;
@@ -13,6 +16,8 @@ use crate::salts::Salts;
 use crate::segments::segment_path;
 use crate::settle::{LEVEL_AT_EASE, Settler};
 use crate::state::Then;
+use rotation::{STATEMENT_PATIENCE, Statement};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{DiskFile, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES};
@@ -39,9 +44,18 @@ pub(crate) struct SettlerThread {
     progress: Arc<Progress>,
     queue: Arc<Queue>,
     orders: mpsc::Receiver<Order>,
+    /// Taken from there and not carried out yet.
+    waiting: VecDeque<Order>,
+    /// Something about the keys that is on its way into the log.
+    statement: Option<Statement>,
+    /// Whether such a thing got lost on the way, perhaps behind its goal.
+    undecided: bool,
     heartbeat: Duration,
     checkpoint: Duration,
     completion: Completion,
+    /// How long a key is in force, and when the next one is due.
+    epoch: Duration,
+    rotate_at: Instant,
     segment: u64,
     offset: u64,
     file: Option<Box<dyn DiskFile>>,
@@ -84,15 +98,23 @@ impl SettlerThread {
             offset,
             events: settler.size(),
         });
+        let in_force = settler.epochs().in_force();
+        progress.epoch(in_force.number);
+        let rotate_at = ambient::now() + options.epoch.saturating_sub(age_of(in_force));
         Self {
             settler,
             key,
             progress,
             queue,
             orders,
+            waiting: VecDeque::new(),
+            statement: None,
+            undecided: false,
             heartbeat: options.heartbeat,
             checkpoint: options.checkpoint,
             completion: Completion::new(options, salts),
+            epoch: options.epoch,
+            rotate_at,
             segment,
             offset,
             file: None,
@@ -121,9 +143,16 @@ impl SettlerThread {
 
     /// Settles what there is, waiting at most `patience` for it to come.
     pub(crate) fn turn(&mut self, patience: Duration) -> Turn {
+        let patience = match self.statement {
+            Some(_) => patience.min(STATEMENT_PATIENCE),
+            None => patience,
+        };
         let (mut durable, mut closed) = self.progress.wait(self.seen, patience);
-        let orders: Vec<Order> = std::iter::from_fn(|| self.orders.try_recv().ok()).collect();
-        if !orders.is_empty() {
+        if self.waiting.is_empty() {
+            let orders = std::iter::from_fn(|| self.orders.try_recv().ok());
+            self.waiting.extend(orders);
+        }
+        if !self.waiting.is_empty() {
             // What is durable now was not before they were given.
             (durable, closed) = self.progress.reached();
         }
@@ -131,22 +160,24 @@ impl SettlerThread {
             self.grew_at = ambient::now();
         }
         self.seen = durable;
-        let due = closed || !orders.is_empty() || self.since(self.signed_at) >= self.checkpoint;
-        let close = closed && !self.progress.has_failed();
+        let due =
+            closed || !self.waiting.is_empty() || self.since(self.signed_at) >= self.checkpoint;
         let mut turn = Turn::Done;
-        match self.work(durable, due, close, orders) {
+        match self.work(durable, due, closed) {
             Ok(()) if closed => return Turn::Ended,
             Ok(()) => {
-                if due {
+                if due && !self.is_stating() {
                     self.signed_at = ambient::now();
                 }
             }
             Err(error) if error.is_full() && !closed => {
                 tracing::warn!(%error, "settling waits for room on the disk");
+                self.refuse_waiting(&error);
                 self.stale = true;
                 turn = Turn::NoRoom;
             }
             Err(error) => {
+                self.refuse_waiting(&error);
                 self.progress.failed(error);
                 return Turn::Ended;
             }
@@ -161,28 +192,47 @@ impl SettlerThread {
         turn
     }
 
+    fn refuse_waiting(&mut self, error: &Error) {
+        for order in self.waiting.drain(..) {
+            order.refuse(error.clone());
+        }
+    }
+
     fn since(&self, then: Instant) -> Duration {
         ambient::now().saturating_duration_since(then)
     }
 
-    /// Catches up with the writer and carries out the orders. An error is told to everybody who waits.
-    fn work(
-        &mut self,
-        durable: Durable,
-        sign: bool,
-        close: bool,
-        orders: Vec<Order>,
-    ) -> Result<(), Error> {
-        let mut outcome = self
-            .reload()
-            .and_then(|()| self.catch_up(durable, sign, close));
-        for order in orders {
-            match &outcome {
-                Ok(()) => outcome = self.carry_out(order),
-                Err(error) => order.refuse(error.clone()),
-            }
+    /// Catches up with the writer, signs if that is `due` and carries out the orders.
+    fn work(&mut self, durable: Durable, due: bool, closed: bool) -> Result<(), Error> {
+        let close = closed && !self.progress.has_failed();
+        self.reload()?;
+        self.catch_up(durable, close)?;
+        self.look_for_statement(closed)?;
+        if due && !self.is_stating() {
+            self.sign()?;
         }
-        outcome
+        while !self.is_stating()
+            && let Some(order) = self.waiting.pop_front()
+        {
+            self.carry_out(order)?;
+        }
+        if !closed && !self.is_stating() {
+            self.rotate_in_time()?;
+        }
+        if close {
+            // Nothing is left in the log, and the segment made ahead of need is not needed either.
+            self.settler.settle(durable.segment + 2, Then::Ended)?;
+        }
+        Ok(())
+    }
+
+    /// Signs what has been settled and is not signed yet.
+    fn sign(&mut self) -> Result<(), Error> {
+        if self.settler.size() > self.signed {
+            self.signed = self.settler.sign(&self.key)?;
+            self.progress.checkpoint(self.signed);
+        }
+        Ok(())
     }
 
     /// An error that concerns only the order goes only to whoever gave it.
@@ -198,6 +248,8 @@ impl SettlerThread {
                 answer.send(published).ok();
                 outcome
             }
+            Order::Rotate(answer) => self.rotate_for(answer),
+            Order::Revoke(what, answer) => self.revoke(what, answer),
         }
     }
 
@@ -214,7 +266,7 @@ impl SettlerThread {
         Ok(())
     }
 
-    fn catch_up(&mut self, durable: Durable, sign: bool, close: bool) -> Result<(), Error> {
+    fn catch_up(&mut self, durable: Durable, close: bool) -> Result<(), Error> {
         if durable.segment == 0 {
             return Ok(());
         }
@@ -242,17 +294,9 @@ impl SettlerThread {
             (false, true) => LEVEL_LAST,
         });
         self.settle_up_to(durable.offset)?;
-        if self.settler.size() > self.signed && sign {
-            self.signed = self.settler.sign(&self.key)?;
-            self.progress.checkpoint(self.signed);
-        }
         if !close {
             self.completion
                 .ask(&self.settler, &self.queue, self.segment)?;
-        }
-        if close {
-            // Nothing is left in the log, and the segment made ahead of need is not needed either.
-            self.settler.settle(durable.segment + 2, Then::Ended)?;
         }
         Ok(())
     }
@@ -301,4 +345,19 @@ impl Drop for SettlerThread {
                 .failed(Error::Fatal("the settler ended in a panic".into()));
         }
     }
+}
+
+/// How long a key has been in force, by the wall clock. One that knows no beginning, or a clock that was set back, has
+/// just begun.
+fn age_of(epoch: &Epoch) -> Duration {
+    let began = epoch
+        .began
+        .as_deref()
+        .and_then(|time| time.parse::<jiff::Timestamp>().ok());
+    let began = began.and_then(|time| u64::try_from(time.as_second()).ok());
+    began.map_or(Duration::ZERO, |second| {
+        ambient::clocks()
+            .wall
+            .saturating_sub(Duration::from_secs(second))
+    })
 }

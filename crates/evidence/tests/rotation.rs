@@ -1,0 +1,331 @@
+//! The log's keys succeed each other: whatever cuts a rotation short, one key is in force, it is the one that the log
+//! names, and the one before it is gone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use event::{Draft, Kind, Line, Source};
+use evidence::{Error, Options, Recorder, Rotated, Store, verify};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use storage::{Disk, Fault, SimDisk};
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+fn options(dir: &Path) -> Options {
+    Options {
+        segment_bytes: 1 << 18,
+        ..Options::new(dir)
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<Recorder, Error> {
+    Recorder::open_on(Arc::new(disk.clone()), None, &options("sim".as_ref()))
+}
+
+fn some_event() -> Draft {
+    Draft::new(Kind::Environment, Source::Recorder)
+}
+
+fn kinds(store: &Store) -> Vec<String> {
+    let lines = store
+        .events(0)
+        .map(|entry| Line::parse(&entry.unwrap().line).unwrap());
+    lines.map(|line| line.kind).collect()
+}
+
+/// Everything on the disk, in a directory.
+fn unpack(disk: &dyn Disk, at: &str, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in disk.list(at.trim_end_matches('/')).unwrap() {
+        let path = format!("{at}{name}");
+        match disk.read(&path) {
+            Ok(bytes) => std::fs::write(to.join(name), bytes).unwrap(),
+            Err(_) => unpack(disk, &format!("{path}/"), &to.join(name)),
+        }
+    }
+}
+
+const ROOTS: [&str; 6] = ["anchors", "keys", "log", "vault", "wal", "recorder.tmp"];
+
+fn verified(disk: &SimDisk) -> verify::Report {
+    let dir = tempfile::tempdir().unwrap();
+    for root in ROOTS {
+        unpack(disk, &format!("{root}/"), &dir.path().join(root));
+    }
+    for name in ["format", "state"] {
+        if let Ok(bytes) = disk.read(name) {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+    }
+    verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap()
+}
+
+fn log_key(disk: &SimDisk) -> Vec<u8> {
+    disk.read("keys/log.key").unwrap()
+}
+
+/// Whether the secret in a key file lies anywhere on the disk.
+fn is_kept(disk: &dyn Disk, at: &str, key_file: &[u8]) -> bool {
+    let hex = &key_file[3..67];
+    disk.list(at.trim_end_matches('/'))
+        .unwrap()
+        .into_iter()
+        .any(|name| {
+            let path = format!("{at}{name}");
+            match disk.read(&path) {
+                Ok(bytes) => bytes.windows(hex.len()).any(|window| window == hex),
+                Err(_) => is_kept(disk, &format!("{path}/"), key_file),
+            }
+        })
+}
+
+#[test]
+fn a_key_hands_over_to_the_next_and_is_gone() {
+    let disk = SimDisk::new();
+    run(async {
+        let recorder = open(&disk).unwrap();
+        let mut last = recorder.append(&some_event()).await.unwrap().seq;
+        for epoch in 2..5 {
+            let old = log_key(&disk);
+            let published = recorder.publish().await.unwrap();
+            let rotated = recorder.rotate().await.unwrap();
+            assert_eq!(rotated.epoch, epoch);
+            assert!(
+                published.size <= rotated.size
+                    && rotated.size > last
+                    && rotated.seq >= rotated.size
+            );
+            assert!(
+                ROOTS
+                    .iter()
+                    .all(|root| !is_kept(&disk, &format!("{root}/"), &old))
+            );
+            assert_ne!(log_key(&disk), old);
+            assert!(disk.read("keys/log.next.key").is_err());
+            assert_eq!(recorder.status().epoch, epoch);
+            last = recorder.append(&some_event()).await.unwrap().seq;
+            let store = Store::open_on(Arc::new(disk.clone())).unwrap();
+            let epochs = store.epochs().unwrap();
+            let (begun, ended) = (epochs.in_force(), epochs.get(epoch - 1).unwrap());
+            assert_eq!(
+                (begun.number, begun.start, begun.event),
+                (epoch, rotated.size, Some(rotated.seq))
+            );
+            // What the old key published stays its own.
+            let note = published.note.to_string();
+            assert_eq!(epochs.open(note.as_bytes()).unwrap().epoch, ended.number);
+            assert!(epochs.open(note.as_bytes()).unwrap().cosigned);
+        }
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+    let report = verified(&disk);
+    assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+    let epoch = report
+        .claims
+        .iter()
+        .find(|claim| claim.claim == verify::Subject::Epoch)
+        .unwrap();
+    assert_eq!(epoch.verdict, verify::Verdict::Valid);
+    assert!(epoch.detail.contains("4 keys"), "{}", epoch.detail);
+    // The next start goes on with the fourth key.
+    run(async {
+        let recorder = open(&disk).unwrap();
+        assert_eq!(recorder.status().epoch, 4);
+        recorder.close().await.unwrap();
+    });
+    assert_eq!(verified(&disk).exit_code(), 0);
+}
+
+#[test]
+fn the_first_start_tells_of_the_first_key_and_no_later_one_does() {
+    let disk = SimDisk::new();
+    for _ in 0..2 {
+        run(async { open(&disk).unwrap().close().await.unwrap() });
+    }
+    let store = Store::open_on(Arc::new(disk)).unwrap();
+    let expected = [
+        "recorder.start",
+        "key.epoch",
+        "recorder.stop",
+        "recorder.start",
+        "recorder.stop",
+    ];
+    assert_eq!(kinds(&store), expected);
+    assert!(store.epochs().unwrap().in_force().ml_dsa_44.is_some());
+}
+
+#[test]
+fn a_key_that_has_served_its_time_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let epoch = Duration::from_millis(20);
+        let checkpoint = Duration::from_millis(5);
+        let recorder = Recorder::open(Options {
+            epoch,
+            checkpoint,
+            ..options(dir.path())
+        })
+        .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while recorder.status().epoch < 4 {
+            assert!(Instant::now() < deadline, "no rotation");
+            recorder.append(&some_event()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        recorder.close().await.unwrap();
+    });
+    let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
+    assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+}
+
+#[test]
+fn many_orders_at_once_are_carried_out_one_after_the_other() {
+    let disk = SimDisk::new();
+    run(async {
+        let recorder = open(&disk).unwrap();
+        let event = some_event();
+        let (a, b, c, d, e) = tokio::join!(
+            recorder.rotate(),
+            recorder.publish(),
+            recorder.rotate(),
+            recorder.revoke(3, None, "it was shown around"),
+            recorder.append(&event),
+        );
+        let (Rotated { epoch: first, .. }, Rotated { epoch: second, .. }) =
+            (a.unwrap(), c.unwrap());
+        assert_eq!((first, second), (2, 3));
+        b.unwrap();
+        e.unwrap();
+        let revoked = d.unwrap();
+        assert_eq!(revoked.epoch, 3);
+        // The key in force was replaced before it was revoked.
+        assert_eq!(recorder.status().epoch, 4);
+        recorder.close().await.unwrap();
+    });
+    let store = Store::open_on(Arc::new(disk.clone())).unwrap();
+    let epochs = store.epochs().unwrap();
+    let third = epochs.get(3).unwrap();
+    assert_eq!(third.revoked.as_ref().unwrap().size, third.start);
+    let report = verified(&disk);
+    assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+}
+
+#[test]
+fn a_revocation_that_makes_no_sense_is_refused() {
+    let disk = SimDisk::new();
+    run(async {
+        let recorder = open(&disk).unwrap();
+        recorder.rotate().await.unwrap();
+        for (epoch, size, reason) in [
+            (0, None, "no such epoch"),
+            (9, None, "no such epoch"),
+            (1, Some(1_000), "beyond its end"),
+            (1, None, ""),
+            (1, None, "two\nlines"),
+        ] {
+            let error = recorder.revoke(epoch, size, reason).await.unwrap_err();
+            assert!(matches!(error, Error::Event(_)), "{error}");
+        }
+        let draft = Draft::new(Kind::KeyRevoked, Source::Recorder);
+        assert!(matches!(
+            recorder.append(&draft).await,
+            Err(Error::Event(_))
+        ));
+        recorder.append(&some_event()).await.unwrap();
+        recorder.close().await.unwrap();
+    });
+    assert_eq!(verified(&disk).exit_code(), 0);
+}
+
+/// Every storage operation of a rotation fails once, having taken effect or not; then the power goes, with what was not
+/// synced lost or kept.
+#[test]
+fn a_rotation_that_is_cut_short_anywhere_is_finished_or_undone() {
+    let mut struck = 0;
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        for fault in [Fault::NotPersisted, Fault::Persisted] {
+            for after in 0.. {
+                let disk = SimDisk::new();
+                let (first, untouched) = run(async {
+                    let recorder = open(&disk).unwrap();
+                    recorder.append(&some_event()).await.unwrap();
+                    let first = log_key(&disk);
+                    disk.arm(after, "any", kind, fault);
+                    // It may fail or not: what counts is what the next start makes of it.
+                    recorder.rotate().await.ok();
+                    let untouched = disk.is_armed();
+                    std::mem::forget(recorder);
+                    (first, untouched)
+                });
+                if untouched {
+                    break;
+                }
+                struck += 1;
+                let reached = disk.power_cut(|_, durable, volatile| {
+                    if after % 2 == 0 {
+                        durable.to_vec()
+                    } else {
+                        volatile.to_vec()
+                    }
+                });
+                check_after(&reached, &first);
+            }
+        }
+    }
+    assert!(struck >= 12, "{struck}");
+}
+
+/// The store goes on, with the key that its log names, and verifies.
+fn check_after(disk: &SimDisk, first: &[u8]) {
+    run(async {
+        let recorder = open(disk).unwrap();
+        recorder.append(&some_event()).await.unwrap();
+        let epoch = recorder.status().epoch;
+        assert!(disk.read("keys/log.next.key").is_err());
+        let gone = !ROOTS
+            .iter()
+            .any(|root| is_kept(disk, &format!("{root}/"), first));
+        assert_eq!(gone, epoch > 1);
+        recorder.rotate().await.unwrap();
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+    let report = verified(disk);
+    // The unclean end is a gap of its own.
+    assert_eq!(
+        (report.exit_code(), &report.faults),
+        (11, &vec![]),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_key_that_the_log_does_not_name_is_refused() {
+    for name in ["keys/log.key", "log/vkey"] {
+        let (disk, other) = (SimDisk::new(), SimDisk::new());
+        for disk in [&disk, &other] {
+            run(async {
+                let recorder = open(disk).unwrap();
+                recorder.rotate().await.unwrap();
+                recorder.close().await.unwrap();
+            });
+        }
+        disk.publish(name, &other.read(name).unwrap()).unwrap();
+        let error = open(&disk).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    }
+}
