@@ -4,18 +4,18 @@
 //! know of its head (a [`Mark`]) shows it: the log must have at least that many events, and the same root over them.
 
 use crate::client::Client;
+use crate::copy;
 use crate::error::Error;
 use crate::facts::{self, shortened};
 use crate::settings::{Settings, submission_prefix};
 use crate::standing::Kind;
-use crate::{copy, epochs};
 use event::Draft;
 use evidence::Store;
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
-use tlog::note::{MAX_NOTE_BYTES, Note, VerifyingKey};
+use tlog::note::{MAX_NOTE_BYTES, Note};
 use tlog::{Checkpoint, Hash, witness};
 
 /// How long the second place may take to be read.
@@ -144,22 +144,23 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
     if !settings.anchors_anything() && !dir.join("anchors").exists() {
         return Ok(None);
     }
-    let known = epochs::keys(dir)?;
     let store = Store::open(dir)?;
+    let known = store.epochs()?;
+    let by_the_log = |note: &Note| known.open(note.to_string().as_bytes()).is_ok();
     let mut found = Checked {
         origin: store.origin().to_owned(),
         size: store.len(),
         marks: Vec::new(),
         unreachable: Vec::new(),
     };
-    found.own(&store, &known)?;
+    found.own(&store, &by_the_log)?;
     if let Some(place) = &settings.copy {
         let name = place.display().to_string();
         let answer = in_time(place, &found.origin).await;
         let kind = Kind::Copy.as_str();
         match answer {
             Ok(None) => {}
-            Ok(Some(note)) => found.compare(&store, kind, &name, &note, &known)?,
+            Ok(Some(note)) => found.compare(&store, kind, &name, &note, &by_the_log)?,
             Err(error) => found.not_asked(kind, &name, &error),
         }
     }
@@ -172,13 +173,9 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
                 Ok(None) => {}
                 // The witness's own signature is what counts: it does not depend on what this log knows.
                 Ok(Some(note)) => {
-                    found.compare(
-                        &store,
-                        kind,
-                        name,
-                        &note,
-                        std::slice::from_ref(&witness.key),
-                    )?;
+                    let by_it =
+                        |note: &Note| note.verify(std::slice::from_ref(&witness.key)).is_ok();
+                    found.compare(&store, kind, name, &note, &by_it)?;
                 }
                 Err(error) => found.not_asked(kind, name, &error),
             }
@@ -189,14 +186,14 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
 
 impl Checked {
     /// The newest of the checkpoints that the record itself has published.
-    fn own(&mut self, store: &Store, known: &[VerifyingKey]) -> Result<(), Error> {
+    fn own(&mut self, store: &Store, signed: &dyn Fn(&Note) -> bool) -> Result<(), Error> {
         let Some(size) = store.published_sizes()?.into_iter().next_back() else {
             return Ok(());
         };
         match store.published(size)? {
             Some(note) => {
                 let name = format!("anchors/{size:020}/checkpoint");
-                self.compare(store, "published", &name, &note, known)
+                self.compare(store, "published", &name, &note, signed)
             }
             // Its directory was made, and the checkpoint not yet.
             None => Ok(()),
@@ -217,7 +214,7 @@ impl Checked {
         kind: &str,
         name: &str,
         note: &Note,
-        keys: &[VerifyingKey],
+        signed: &dyn Fn(&Note) -> bool,
     ) -> Result<(), Error> {
         let head = match note.text().parse::<Checkpoint>() {
             Ok(head) if head.origin() == self.origin => head,
@@ -231,7 +228,7 @@ impl Checked {
                 return Ok(());
             }
         };
-        let verdict = match (note.verify(keys).is_ok(), self.size < head.size()) {
+        let verdict = match (signed(note), self.size < head.size()) {
             (false, _) => Verdict::NotSigned,
             (true, true) => Verdict::Shorter,
             (true, false) => same(store, head.size(), head.root())?,

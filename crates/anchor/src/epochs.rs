@@ -1,7 +1,11 @@
 //! The log's public keys, as its record states them.
 
 use crate::Error;
-use std::path::Path;
+use crate::head::Head;
+use evidence::Store;
+use evidence::epochs::Epochs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tlog::note::VerifyingKey;
 
 /// The key by which a log is known for ever: that of its first epoch. Its name is the log's origin.
@@ -13,12 +17,37 @@ pub(crate) fn first_key(dir: &Path) -> Result<VerifyingKey, Error> {
         .map_err(|error| Error::Local(format!("{}: {error}", path.display())))
 }
 
-/// The Ed25519 keys of all epochs, the first one first.
-pub(crate) fn keys(dir: &Path) -> Result<Vec<VerifyingKey>, Error> {
-    first_key(dir).map(|key| vec![key])
+/// The chain of keys of a log that grows, read again only when a key is met that is not known yet.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    dir: PathBuf,
+    known: Mutex<Option<Epochs>>,
 }
 
-/// The notes by which each key handed over to the next, in order.
-pub(crate) fn notes(_dir: &Path) -> Result<Vec<String>, Error> {
-    Ok(Vec::new())
+impl Chain {
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            known: Mutex::new(None),
+        }
+    }
+
+    /// The key that signed a head of this log; it is that of the head's epoch.
+    pub(crate) fn signer(&self, head: &Head) -> Result<VerifyingKey, Error> {
+        let signed_by = |epochs: &Epochs| {
+            let key = epochs.of_size(head.size).ed25519.clone();
+            epochs.open(&head.bytes).map(|_| key)
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known.as_ref().and_then(|epochs| signed_by(epochs).ok()) {
+            return Ok(key);
+        }
+        let epochs = known.insert(Store::open(&self.dir)?.epochs()?);
+        signed_by(epochs).map_err(|refusal| Error::Local(refusal.to_string()))
+    }
+
+    /// The notes by which each key handed over to the next, in order.
+    pub(crate) fn notes(&self) -> Result<Vec<String>, Error> {
+        Ok(Store::open(&self.dir)?.hand_overs()?)
+    }
 }

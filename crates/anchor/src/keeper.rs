@@ -1,7 +1,9 @@
 //! Keeps the log anchored: publishes checkpoints on a cadence, on demand and at the end, and offers them to the anchors.
 
+use crate::Error;
 use crate::client::Client;
 use crate::copy::Place;
+use crate::epochs::{self, Chain};
 use crate::files::Files;
 use crate::growth::Growth;
 use crate::head::{Head, Offer, Turns};
@@ -9,7 +11,6 @@ use crate::settings::Settings;
 use crate::standing::{Board, Kind, Standing};
 use crate::witness::Witness;
 use crate::worker::{Anchor, Shared, Worker};
-use crate::{Error, epochs};
 use evidence::{Proofs, Recorder};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ impl Keeper {
             demand,
         };
         let shared = Arc::new(Shared {
-            dir,
+            keys: Chain::of(&dir),
             origin: log.name().to_owned(),
             client: Client::new()?,
             files,

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::client::Client;
+use crate::epochs::Chain;
 use crate::head::Head;
 use crate::settings::submission_prefix;
 use evidence::Proofs;
@@ -54,10 +55,10 @@ impl Witness {
         client: &Client,
         head: &Head,
         known: Option<u64>,
-        epochs: &[String],
+        keys: &Chain,
     ) -> Result<Cosigned, Error> {
         let mut old = known.filter(|known| *known <= head.size).unwrap_or(0);
-        let mut introduced = epochs.is_empty();
+        let mut introduced = false;
         for _ in 0..QUESTIONS {
             let refusal = match self.submit(client, head, old).await? {
                 Answer::Cosigned(signatures) => return self.judge(head, &signatures),
@@ -74,7 +75,7 @@ impl Witness {
                 }
                 Refusal::Conflict { size } if size != old => old = size,
                 Refusal::NotSigned if !introduced => {
-                    self.introduce(client, epochs).await?;
+                    self.introduce(client, &keys.notes()?).await?;
                     introduced = true;
                 }
                 Refusal::Inconsistent => {

@@ -1,9 +1,11 @@
 //! One anchor's own life: the newest checkpoint, asked for again and again until it is had.
 
+use crate::Error;
 use crate::authority::{self};
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::copy::Place;
+use crate::epochs::Chain;
 use crate::facts::{self, Effort};
 use crate::files::Files;
 use crate::growth::Growth;
@@ -11,10 +13,8 @@ use crate::head::{Head, Offer};
 use crate::settings::Authority;
 use crate::standing::{Board, Kind};
 use crate::witness::Witness;
-use crate::{Error, epochs};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tlog::policy::Policy;
@@ -50,7 +50,7 @@ impl Anchor {
 /// What all workers of a keeper share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) dir: PathBuf,
+    pub(crate) keys: Chain,
     pub(crate) origin: String,
     pub(crate) client: Client,
     pub(crate) files: Files,
@@ -182,15 +182,14 @@ impl Worker {
 async fn cosigned(shared: &Shared, witness: &Witness, head: &Head) -> Result<Had, Error> {
     let name = witness.key().name();
     let known = shared.board.size(Kind::Witness, name);
-    let epochs = epochs::notes(&shared.dir)?;
-    let cosigned = witness.cosign(&shared.client, head, known, &epochs).await?;
+    let cosigned = witness
+        .cosign(&shared.client, head, known, &shared.keys)
+        .await?;
     let note = shared
         .files
         .store_cosignatures(head.size, &head.note, &cosigned.signatures)?;
     if let Some(policy) = &shared.policy {
-        let policy = epochs::keys(&shared.dir)?
-            .into_iter()
-            .fold(policy.clone(), Policy::with_log);
+        let policy = policy.clone().with_log(shared.keys.signer(head)?);
         match policy.accept(&note, None) {
             Ok(_) => shared.board.has_quorum(head.size),
             Err(error) => tracing::debug!(%error, size = head.size, "no quorum yet"),

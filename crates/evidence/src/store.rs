@@ -11,7 +11,7 @@ use crate::vault::Vault;
 use crate::volume::BodyRecord;
 use crate::wal_view::WalView;
 use crate::{keys, layout, published};
-use event::BodyRef;
+use event::{BodyRef, Kind, Line};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -224,11 +224,39 @@ impl Store {
     /// [`Error::Damaged`] when the chain does not hold; [`Error::Missing`] where an event of it is gone.
     pub fn epochs(&self) -> Result<Epochs, Error> {
         let mut chain = epochs::settled(self.disk.as_ref(), &self.state)?;
-        for &index in self.wal.keys() {
-            let seq = self.state.size + index as u64;
+        for seq in self.unsettled_keys() {
             epochs::take(&mut chain, seq, &self.tail_event(seq)?)?;
         }
         Ok(chain)
+    }
+
+    fn unsettled_keys(&self) -> impl Iterator<Item = u64> {
+        self.wal
+            .keys()
+            .iter()
+            .map(|&index| self.state.size + index as u64)
+    }
+
+    /// The notes by which the log's keys handed over to each other, the first key's own account of itself first: what
+    /// somebody outside needs to see who knows an earlier key.
+    ///
+    /// # Errors
+    /// As [`Self::epochs`].
+    pub fn hand_overs(&self) -> Result<Vec<String>, Error> {
+        let mut notes = Vec::new();
+        for seq in self.state.keys.iter().copied().chain(self.unsettled_keys()) {
+            let line = self.event(seq)?;
+            let line = Line::parse(&line)
+                .map_err(|error| Error::damaged(format!("event {seq}"), error.to_string()))?;
+            let note = line
+                .facts
+                .as_ref()
+                .and_then(|facts| facts.get("note")?.as_str());
+            if line.kind == Kind::KeyEpoch.as_str() {
+                notes.extend(note.map(str::to_owned));
+            }
+        }
+        Ok(notes)
     }
 
     /// Sizes of which a checkpoint has been published, ascending.

@@ -1,10 +1,8 @@
 //! Which keys sign for a log, from which size on.
 
 use crate::Error;
+use evidence::epochs::EpochNote;
 use tlog::note::{Note, VerifyingKey};
-
-/// First line of the note by which a key hands over.
-const KIND: &str = "tachograph/key-epoch/v1";
 
 /// Key epochs that are remembered of one log: 180 years of one a day.
 pub(crate) const MAX_EPOCHS: usize = 65_536;
@@ -76,9 +74,9 @@ impl Keys {
     }
 
     /// The origin that a note claims to hand over a key of; unverified.
-    pub(crate) fn origin(note: &Note) -> Option<&str> {
-        let mut lines = note.text().split('\n');
-        (lines.next() == Some(KIND)).then(|| lines.next()).flatten()
+    pub(crate) fn origin(note: &Note) -> Option<String> {
+        let said: EpochNote = note.text().parse().ok()?;
+        Some(said.origin)
     }
 
     /// Takes a hand-over.
@@ -128,51 +126,15 @@ impl Keys {
 }
 
 impl Epoch {
-    /// `KIND`, origin, `epoch N`, `size S`, `root BASE64`, `key VKEY` of Ed25519, and of ML-DSA-44.
     fn read(note: &Note) -> Result<Self, Refused> {
-        let mut lines = note
-            .text()
-            .strip_suffix('\n')
-            .unwrap_or_default()
-            .split('\n');
-        let mut field = |name: &str| {
-            let line = lines.next()?;
-            match name {
-                "" => Some(line.to_owned()),
-                name => line
-                    .strip_prefix(name)?
-                    .strip_prefix(' ')
-                    .map(str::to_owned),
-            }
-        };
-        let mut read = || {
-            let kind = field("")?;
-            let origin = field("")?;
-            let number = decimal(&field("epoch")?)?;
-            let start = decimal(&field("size")?)?;
-            field("root")?.parse::<tlog::Hash>().ok()?;
-            let key: VerifyingKey = field("key")?.parse().ok()?;
-            let second: VerifyingKey = field("key")?.parse().ok()?;
-            let names = key.name() == origin && second.name() == origin;
-            (kind == KIND && names && number > 0).then_some((number, start, key))
-        };
-        let (number, start, key) = read().ok_or(Refused::Malformed)?;
-        if lines.next().is_some() {
-            return Err(Refused::Malformed);
-        }
+        let said: EpochNote = note.text().parse().map_err(|_| Refused::Malformed)?;
         Ok(Self {
-            number,
-            start,
-            key,
+            number: said.epoch,
+            start: said.size,
+            key: said.ed25519,
             note: note.to_string(),
         })
     }
-}
-
-/// A number as it is written, without a sign or zeros in front.
-fn decimal(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
 }
 
 #[cfg(test)]
@@ -191,7 +153,7 @@ mod tests {
     fn hand_over(number: u64, size: u64, to: u8, signers: &[u8]) -> Note {
         let second = Cosigner::ml_dsa_44(ORIGIN, &[to; 32]).unwrap();
         let text = format!(
-            "{KIND}\n{ORIGIN}\nepoch {number}\nsize {size}\nroot {}\nkey {}\nkey {}\n",
+            "tachograph/key-epoch/v1\n{ORIGIN}\nepoch {number}\nsize {size}\nroot {}\nkey {}\nkey {}\n",
             tlog::empty_root(),
             key(to).verifying_key(),
             second.verifying_key()
@@ -242,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(lines in prop::collection::vec("\\PC{0,30}", 1..9)) {
-            let text = format!("{KIND}\n{}\n", lines.join("\n"));
+            let text = format!("tachograph/key-epoch/v1\n{}\n", lines.join("\n"));
             let note = Note::sign(text, &[&key(1)]).unwrap();
             prop_assert!(pinned().add(&note).is_err());
         }

@@ -153,7 +153,7 @@ impl Host {
         let Ok(note) = Note::parse(body) else {
             return Ok(400);
         };
-        let Some(origin) = Keys::origin(&note).map(str::to_owned) else {
+        let Some(origin) = Keys::origin(&note) else {
             return Ok(400);
         };
         let mut logs = self.logs();
