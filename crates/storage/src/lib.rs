@@ -19,4 +19,4 @@ pub use frame::{
 };
 pub use local::LocalDisk;
 pub use lock::{DirLock, LockError};
-pub use sim::{Fault, SimDisk};
+pub use sim::{Choose, Fault, SimDisk};
