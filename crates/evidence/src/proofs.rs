@@ -5,8 +5,9 @@
 //! was not recovered yet. Tiles are believed: whoever needs to trust an answer compares it with a signed root.
 
 use crate::error::Error;
+use crate::state::State;
 use crate::store::Store;
-use crate::tiles::read_tile;
+use crate::tiles::{read_settled_tile, read_tile};
 use std::path::Path;
 use std::sync::Arc;
 use storage::{Disk, LocalDisk};
@@ -61,7 +62,8 @@ impl Proofs {
         ) -> Result<T, tlog::Error>,
     ) -> Result<T, Error> {
         let mut failure = None;
-        let mut read = |id| match read_tile(self.disk.as_ref(), id) {
+        let settled = State::load(self.disk.as_ref())?.size;
+        let mut read = |id| match read_settled_tile(self.disk.as_ref(), id, settled) {
             Ok(tile) => tile,
             Err(error) => {
                 failure = Some(error);

@@ -17,7 +17,7 @@ use crate::sequencer::Sequencer;
 use crate::settle::Settler;
 use crate::state::{OpenBody, Phase, State, Then, Torn};
 use crate::store::Store;
-use crate::tiles::{CHECKPOINT, TileWriter, open_checkpoint, read_checkpoint, read_tile};
+use crate::tiles::{CHECKPOINT, TileWriter, open_checkpoint, read_checkpoint, read_settled_tile};
 use event::{BodyRef, Draft, Exchange, Gap, Kind, Line, Outcome, Source};
 use std::sync::Arc;
 use storage::{Disk, End, Frame, Frames, SEGMENT_HEADER_BYTES, check_segment};
@@ -212,7 +212,7 @@ fn check_against_checkpoint(
     };
     let mut failure = None;
     let mut tile = |id| {
-        read_tile(disk, id)
+        read_settled_tile(disk, id, settled)
             .map_err(|error| failure = Some(error))
             .ok()
             .flatten()

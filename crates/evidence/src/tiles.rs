@@ -88,6 +88,25 @@ pub(crate) fn read_tile(disk: &dyn Disk, id: TileId) -> Result<Option<Vec<Hash>>
     Ok(Some(hashes.iter().copied().map(Hash::new).collect()))
 }
 
+/// As [`read_tile`], of a tree that `settled` leaves have outgrown: read is the file that was settled with them. One of
+/// exactly the width of `id` may never have been synced.
+pub(crate) fn read_settled_tile(
+    disk: &dyn Disk,
+    id: TileId,
+    settled: u64,
+) -> Result<Option<Vec<Hash>>, Error> {
+    let hashes = settled.checked_shr(8 * u32::from(id.level())).unwrap_or(0);
+    let before = id.index().saturating_mul(u64::from(TILE_WIDTH));
+    let held = hashes.saturating_sub(before).min(u64::from(TILE_WIDTH));
+    let held = u16::try_from(held).unwrap_or(TILE_WIDTH).max(id.width());
+    let whole = TileId::new(id.level(), id.index(), held).map_err(|error| log_error(&error))?;
+    let mut tile = read_tile(disk, whole)?;
+    if let Some(tile) = &mut tile {
+        tile.truncate(usize::from(id.width()));
+    }
+    Ok(tile)
+}
+
 fn full_tile(id: TileId) -> String {
     let path = id.to_string();
     path.split_once(".p/")
