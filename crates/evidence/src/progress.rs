@@ -135,8 +135,12 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// The first failure is the one that counts.
+    /// The first failure is the one that counts. Whatever it was, to everybody outside it is that the recorder must stop.
     pub(crate) fn failed(&self, error: Error) {
+        let error = match error {
+            Error::Fatal(_) => error,
+            other => Error::Fatal(other.to_string()),
+        };
         self.failure.send_if_modified(|slot| {
             let first = slot.is_none();
             if first {
