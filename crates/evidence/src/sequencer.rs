@@ -115,6 +115,10 @@ impl Sequencer {
 
     /// Takes what is queued, as much as a batch holds, and makes it durable.
     fn gather_and_commit(&mut self) -> Result<(), Error> {
+        // A disk that lost what was settled is not believed about what is written either.
+        if self.progress.has_failed() {
+            return Err(Error::Fatal("settling has failed".into()));
+        }
         if self.taken.is_empty() {
             self.queue.take_all(&mut self.taken);
         }
@@ -135,9 +139,6 @@ impl Sequencer {
             || self.wal.gathered() >= UNAWAITED_BYTES;
         if due {
             self.commit()?;
-        }
-        if self.progress.has_failed() {
-            return Err(Error::Fatal("settling has failed".into()));
         }
         Ok(())
     }
