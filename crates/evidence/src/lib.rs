@@ -40,6 +40,8 @@ mod segments;
 mod sequencer;
 mod settle;
 mod settler_thread;
+#[cfg(test)]
+mod sim;
 mod state;
 mod store;
 mod streams;

@@ -100,6 +100,13 @@ impl Queue {
         !inner.closed
     }
 
+    /// Whether [`Self::wait`] would return at once.
+    #[cfg(test)]
+    pub(crate) fn is_due(&self) -> bool {
+        let inner = self.lock();
+        inner.due || inner.closed
+    }
+
     /// Takes no further command.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

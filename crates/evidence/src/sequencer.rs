@@ -113,6 +113,12 @@ impl Sequencer {
         !self.ended
     }
 
+    /// Whether a turn would find something to do.
+    #[cfg(test)]
+    pub(crate) fn is_due(&self) -> bool {
+        !self.taken.is_empty() || self.queue.is_due()
+    }
+
     /// Takes what is queued, as much as a batch holds, and makes it durable.
     fn gather_and_commit(&mut self) -> Result<(), Error> {
         // A disk that lost what was settled is not believed about what is written either.

@@ -68,10 +68,7 @@ impl Store {
     /// # Errors
     /// As [`Self::open`]. That a key does not fit is told when a body is read.
     pub fn open_with(dir: &Path, key: Option<VaultKey>) -> Result<Self, Error> {
-        let disk = Arc::new(LocalDisk::at(dir));
-        Self::open_keyed(disk, |disk, origin| {
-            Arc::new(Keyring::of_reader(disk, origin, key))
-        })
+        Self::open_keyed_by(Arc::new(LocalDisk::at(dir)), key)
     }
 
     /// Opens any disk for reading.
@@ -79,8 +76,13 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        Self::open_keyed_by(disk, None)
+    }
+
+    /// As [`Self::open_with`], on any disk.
+    pub(crate) fn open_keyed_by(disk: Arc<dyn Disk>, key: Option<VaultKey>) -> Result<Self, Error> {
         Self::open_keyed(disk, |disk, origin| {
-            Arc::new(Keyring::of_reader(disk, origin, None))
+            Arc::new(Keyring::of_reader(disk, origin, key))
         })
     }
 

@@ -38,6 +38,7 @@ use keys::LogKeys;
 use sequence::Sequence;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use storage::{Disk, LocalDisk};
 use tiles::Tree;
 use tlog::note::Note;
@@ -79,10 +80,18 @@ pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
-    let disk = LocalDisk::at(dir);
+    run_on(Arc::new(LocalDisk::at(dir)), options, progress)
+}
+
+/// As [`run`], on any disk.
+pub(crate) fn run_on(
+    disk: Arc<dyn Disk>,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Error> {
     // Before the store is opened: of a live one, no head that is looked at may be newer than its events.
-    let signed = Signed::read(&disk)?;
-    let store = match Store::open_with(dir, options.vault_key.clone()) {
+    let signed = Signed::read(disk.as_ref())?;
+    let store = match Store::open_keyed_by(disk, options.vault_key.clone()) {
         Ok(store) => store,
         Err(error @ Error::Damaged { .. }) => {
             let mut report = Report::default();
