@@ -153,7 +153,8 @@ impl Sequencer {
     fn end(&mut self) {
         self.ended = true;
         self.wal.close();
-        self.queue.close();
+        // What was queued behind the closing is in no batch.
+        self.refuse_rest(&Error::Closed);
         self.progress.closed();
         self.acknowledge_closing();
     }
@@ -200,7 +201,12 @@ impl Sequencer {
         for (ack, _) in self.acks.drain(..) {
             ack.send(Err(error.clone())).ok();
         }
-        // Whoever is queued hears why; whoever comes later finds the queue closed.
+        self.refuse_rest(&error);
+        self.acknowledge_closing();
+    }
+
+    /// Closes the queue to whoever comes later, and tells whoever is in it why.
+    fn refuse_rest(&mut self, error: &Error) {
         self.queue.close();
         let mut rest = std::mem::take(&mut self.taken);
         let mut queued = VecDeque::new();
@@ -224,7 +230,6 @@ impl Sequencer {
                 | Command::Refusals => {}
             }
         }
-        self.acknowledge_closing();
     }
 
     /// Puts one command's frames into the batch. An error is fatal; a refusal goes to the source.

@@ -401,6 +401,12 @@ impl Player {
                 return;
             }
         }
+        if session.sequencer.is_some() {
+            // There was no room to record the end, so it has not come.
+            let outcome = ended.take().unwrap();
+            assert!(matches!(outcome, Err(Error::Full(_))), "{outcome:?}");
+            return;
+        }
         while session.settler.is_some() {
             self.settle(session);
         }
