@@ -64,6 +64,8 @@ impl Tally {
             "checkpoints",
             "published",
             "heartbeats",
+            "epochs",
+            "sealed volumes",
             "torn ends",
             "allocate",
             "look",
@@ -125,6 +127,9 @@ pub(super) fn play(seed: u64) -> History {
     let options = Options {
         segment_bytes: (96 << 10) << dice.below(3),
         heartbeat: Duration::from_secs(30),
+        epoch: Duration::from_secs(if dice.once_in(3) { 20 } else { 86_400 }),
+        seal: dice.once_in(4).then_some(Duration::from_secs(15)),
+        volume_bytes: if dice.once_in(3) { 30_000 } else { 1 << 30 },
         ..Options::new("unused")
     };
     let mut player = Player {
@@ -136,6 +141,7 @@ pub(super) fn play(seed: u64) -> History {
         room: false,
         tally: Tally::default(),
     };
+    player.model.borrow_mut().rotates = player.options.epoch < Duration::from_secs(60);
     for _ in 0..1 + player.dice.below(5) {
         player.session(true);
     }
@@ -215,6 +221,7 @@ impl Player {
         };
         let after = match operation {
             "any" | "look" => dice.below(within),
+            "set_len" | "open_or_create" => dice.below(2),
             _ => dice.below(1 + within / 8),
         };
         self.disk.arm(after, operation, kind, fault);
@@ -297,7 +304,14 @@ impl Player {
                 let model = self.model.clone();
                 session.tasks.push(Box::pin(publish(recorder, model)));
             }
-            94..96 if troubled && !self.armed => self.arm(120),
+            94 => {
+                let recorder = session.recorder.clone();
+                self.model.borrow_mut().rotates = true;
+                session.tasks.push(Box::pin(async move {
+                    drop(recorder.rotate().await);
+                }));
+            }
+            95 if troubled && !self.armed => self.arm(120),
             96..98 if troubled => {
                 self.room = !self.room;
                 let room = self.dice.below(300_000);
@@ -468,6 +482,8 @@ impl Player {
             ("interrupted", told("\"state\":\"interrupted\"")),
             ("heartbeats", kinds("heartbeat")),
             ("torn ends", told("discarded_bytes")),
+            ("epochs", kinds("key.epoch")),
+            ("sealed volumes", kinds("vault.sealed")),
             ("checkpoints", model.checkpoints.len() as u64),
             ("published", model.published.len() as u64),
             ("events", model.lines.len() as u64),

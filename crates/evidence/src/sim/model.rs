@@ -52,6 +52,8 @@ pub(super) struct Model {
     pub(super) published: BTreeMap<String, Vec<u8>>,
     /// Refused since the last start.
     pub(super) refused: u64,
+    /// Whether the recorder has tried to go over to another key, of its own accord or because it was asked to.
+    pub(super) rotates: bool,
     /// Where the log stood when something happened after which nothing may be acknowledged.
     pub(super) dead_line: Option<u64>,
 }
