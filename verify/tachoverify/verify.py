@@ -276,6 +276,10 @@ class Verification:
         else:
             report.signed_events, report.root = signed, base64.b64encode(checkpoint.root).decode()
             report.say("content", VALID, f"{signed} events are those that the checkpoint signs")
+            if report.ended and signed < report.events:
+                detail = (f"log/checkpoint signs {signed} events, but a recorder that has ended in order has signed all of its "
+                          f"{report.events}: an earlier checkpoint was put in its place")
+                report.fault("signature", "signature", signed, detail)
             # The events are what was signed, so it is the tiles that are wrong.
             for path, seq in self.bad_tiles:
                 report.fault("content", "tile", seq, f"{path} does not hold the hashes of its events")

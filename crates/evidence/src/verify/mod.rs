@@ -316,6 +316,14 @@ impl<'a> Verifier<'a> {
                 report.root = Some(root.to_string());
                 let detail = format!("{signed} events are those that the checkpoint signs");
                 report.rests(Subject::Content, detail);
+                if self.store.has_ended() && signed < report.events {
+                    let detail = format!(
+                        "{CHECKPOINT} signs {signed} events, but a recorder that has ended in order has signed all of its {}: \
+                         an earlier checkpoint was put in its place",
+                        report.events
+                    );
+                    report.fault(Subject::Signature, "signature", Some(signed), detail);
+                }
                 // The events are what was signed, so it is the tiles that are wrong.
                 for (id, seq) in self.tree.bad() {
                     let detail = format!("log/{id} does not hold the hashes of its events");

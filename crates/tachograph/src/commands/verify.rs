@@ -10,7 +10,7 @@ use crate::record;
 use crate::summary::grouped;
 use crate::when;
 use evidence::Error;
-use evidence::verify::{Claim, Fault, Options, Progress, Report, Verdict};
+use evidence::verify::{Claim, Fault, Options, Progress, Report, Subject, Verdict};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use std::io::IsTerminal as _;
@@ -200,8 +200,13 @@ fn write_json(report: &Report, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
+    // Who has only the store can be shown another one that is as consistent: that is no green.
+    let outside = [Subject::Time, Subject::Witnesses]
+        .into_iter()
+        .any(|subject| report.verdict(subject) == Some(Verdict::Valid));
     match report.exit_code() {
-        0 => ("verified", GOOD),
+        0 if outside => ("verified", GOOD),
+        0 => ("verified in itself; nobody outside vouches for it", WARN),
         10 => ("ALTERED", BAD),
         11 => ("verified, with recorded gaps", WARN),
         _ => ("NOT VERIFIABLE", WARN),
