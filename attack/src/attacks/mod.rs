@@ -1,0 +1,35 @@
+//! The attacks, by what the attacker holds.
+
+pub(crate) mod anchors;
+pub(crate) mod keys;
+pub(crate) mod storage;
+
+use crate::Failure;
+use crate::judge::View;
+use crate::scene::Scene;
+use std::path::Path;
+
+/// Changes a store. It is a copy of the scene's victim, and the attacker may use whatever else of the scene it says it holds.
+pub(crate) type Make = fn(&Scene, &Path) -> Result<(), Failure>;
+
+/// Something done to a store.
+pub(crate) struct Attack {
+    /// What is done, in a few words.
+    pub(crate) name: &'static str,
+    /// What it takes.
+    pub(crate) holds: &'static str,
+    /// The recorder in the field that does not notice it, where one was measured.
+    pub(crate) fell: Option<&'static str>,
+    /// Who knows the least of those who must notice. Whoever knows less must not say that the outside vouches for the store.
+    pub(crate) noticed_by: View,
+    /// Does it.
+    pub(crate) make: Make,
+}
+
+/// All of them, in the order of the table.
+pub(crate) fn all() -> Vec<Attack> {
+    let mut all = storage::attacks();
+    all.extend(keys::attacks());
+    all.extend(anchors::attacks());
+    all
+}
