@@ -23,8 +23,20 @@ pub(super) enum Change {
 #[derive(Debug, Clone)]
 struct Pending {
     change: Change,
-    /// A `sync` has failed since: no later one makes it durable.
+    /// A `sync` has failed since: no later one makes its bytes durable. Names are another matter: a file system
+    /// that loses those does not go on.
     lost: bool,
+}
+
+impl Pending {
+    /// What a later `sync` makes of it.
+    fn kept(&self) -> Option<Change> {
+        match &self.change {
+            Change::Written { .. } if self.lost => None,
+            Change::Replaced(_) if self.lost => Some(Change::Replaced(Vec::new())),
+            change => Some(change.clone()),
+        }
+    }
 }
 
 /// A file, or the memory of one that was removed and may come back.
@@ -100,8 +112,8 @@ impl Content {
     /// Makes bytes and name durable, but what an earlier failure lost.
     pub(super) fn sync_name(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
-            if !pending.lost {
-                apply(&mut self.durable, &pending.change);
+            if let Some(change) = pending.kept() {
+                apply(&mut self.durable, &change);
             }
         }
     }
@@ -117,10 +129,9 @@ impl Content {
     pub(super) fn restarted(&self, choose: Choose<'_>) -> Self {
         let mut next = self.clone();
         if next.pending.iter().any(|pending| pending.lost) && choose(2) == 0 {
-            next.pending.retain(|pending| !pending.lost);
             next.volatile.clone_from(&next.durable);
-            for pending in &next.pending {
-                apply(&mut next.volatile, &pending.change);
+            for change in next.pending.iter().filter_map(Pending::kept) {
+                apply(&mut next.volatile, &change);
             }
         }
         next
