@@ -10,7 +10,10 @@ use crate::state::{Phase, State};
 use crate::volume::BodyRecord;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use storage::{Disk, DiskFile, End, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES, check_segment};
+use storage::{
+    Disk, DiskFile, End, FRAME_HEADER_BYTES, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES,
+    check_segment,
+};
 
 const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
 
@@ -119,7 +122,8 @@ impl WalView {
         let path = segment_path(number);
         let io = |error: std::io::Error| Error::io(&path, &error);
         let file = open(&mut self.files, disk, number)?;
-        let mut header = [0; SEGMENT_HEADER_BYTES];
+        // With the first frame's header, which is never all zeros.
+        let mut header = [0; SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES];
         let n = file.read_at(&mut header, 0).map_err(io)?;
         if n < header.len() {
             // Still being made.

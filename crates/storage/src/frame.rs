@@ -80,7 +80,10 @@ pub fn begin_segment(number: u64) -> [u8; SEGMENT_HEADER_BYTES] {
     header
 }
 
-/// Checks the header of segment `number`. `Ok(false)`: all zeros, a segment never begun.
+/// Checks the header of segment `number`. `Ok(false)`: a segment never begun. Its header is all zeros, or the first
+/// write into it was torn within the header and `bytes` hold nothing behind.
+///
+/// `bytes` are the segment, or its header and as much of what follows as shows whether anything does.
 ///
 /// # Errors
 /// A sentence on what is wrong: damage, another segment's file, or a newer version.
@@ -89,6 +92,17 @@ pub fn check_segment(number: u64, bytes: &[u8]) -> Result<bool, String> {
         return Err(format!("{} bytes is too short for a segment", bytes.len()));
     };
     if header.iter().all(|byte| *byte == 0) {
+        return Ok(false);
+    }
+    let whole = begin_segment(number);
+    if *header == whole {
+        return Ok(true);
+    }
+    let written = bytes.iter().rposition(|byte| *byte != 0);
+    if written
+        .and_then(|last| bytes.get(..=last))
+        .is_some_and(|written| whole.starts_with(written))
+    {
         return Ok(false);
     }
     if !header.starts_with(MAGIC) {
@@ -100,10 +114,7 @@ pub fn check_segment(number: u64, bytes: &[u8]) -> Result<bool, String> {
             "segment format {version} is newer than this program ({VERSION})"
         ));
     }
-    if *header != begin_segment(number) {
-        return Err("the segment header is damaged or belongs to another segment".into());
-    }
-    Ok(true)
+    Err("the segment header is damaged or belongs to another segment".into())
 }
 
 fn checksum(segment: u64, offset: usize, rest_of_header: &[u8], payload: &[u8]) -> u32 {

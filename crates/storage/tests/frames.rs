@@ -152,6 +152,14 @@ fn a_segment_header_says_what_is_wrong() {
     let good = begin_segment(3);
     assert_eq!(check_segment(3, &good), Ok(true));
     assert_eq!(check_segment(3, &[0; SEGMENT_HEADER_BYTES]), Ok(false));
+    // Torn within its first write, and the same with something behind: that was whole once.
+    for torn in 1..28 {
+        let mut bytes = [0; 64];
+        bytes[..torn].copy_from_slice(&good[..torn]);
+        assert_eq!(check_segment(3, &bytes), Ok(false), "{torn}");
+        bytes[60] = 1;
+        assert!(check_segment(3, &bytes).is_err(), "{torn}");
+    }
     let mut newer = good;
     newer[8] = 2;
     for (number, bytes, says) in [
