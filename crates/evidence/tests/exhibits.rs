@@ -124,6 +124,75 @@ fn the_script_verifies_any_event_and_says_what_it_could_not_check() {
 }
 
 #[test]
+fn a_head_of_a_later_epoch_is_verified_under_the_first_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(dir.path())).unwrap();
+        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+        for _ in 0..3 {
+            recorder.append(&draft).await.unwrap();
+            recorder.rotate().await.unwrap();
+        }
+        recorder.append(&draft).await.unwrap();
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+    let store = Store::open(dir.path()).unwrap();
+    let vkey = store.verifier_key();
+    let pinned = ["--vkey", vkey.as_str()];
+    let exhibit = tempfile::tempdir().unwrap();
+    write(&store, 1, exhibit.path());
+    let (code, said) = script(exhibit.path(), &pinned);
+    assert_eq!(code, 0, "{said}");
+    let notes: Vec<_> = std::fs::read_dir(exhibit.path().join("epochs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(notes.len(), 3);
+    // Any of them missing breaks the chain from the key that the auditor holds.
+    for note in notes {
+        let bytes = std::fs::read(&note).unwrap();
+        std::fs::remove_file(&note).unwrap();
+        mend_digests(exhibit.path());
+        let (code, said) = script(exhibit.path(), &pinned);
+        assert_eq!(code, 10, "{said}");
+        std::fs::write(&note, bytes).unwrap();
+    }
+    mend_digests(exhibit.path());
+    assert_eq!(script(exhibit.path(), &pinned).0, 0);
+    // The newest key over a head from before it began.
+    let text = std::fs::read_to_string(dir.path().join("keys/log.key")).unwrap();
+    let seed = hex::decode(text.split(' ').nth(1).unwrap()).unwrap();
+    let thief = tlog::note::SigningKey::from_seed(store.origin(), &seed.try_into().unwrap());
+    let root = store.root(2).unwrap();
+    let old = tlog::Checkpoint::new(store.origin(), 2, root).unwrap();
+    let note = old.sign(&thief.unwrap()).unwrap();
+    let path = store.inclusion(1, 2).unwrap();
+    let receipt = tlog::receipt::Receipt::new(1, path, note.clone()).unwrap();
+    let put = |name: &str, text: String| std::fs::write(exhibit.path().join(name), text).unwrap();
+    put("checkpoint", note.to_string());
+    put("event.tlog-proof", receipt.to_string());
+    mend_digests(exhibit.path());
+    let (code, said) = script(exhibit.path(), &pinned);
+    assert_eq!(code, 10, "{said}");
+    assert!(said.contains("may not sign this head"), "{said}");
+}
+
+/// Writes `SHA256SUMS` anew, as a forger would.
+fn mend_digests(dir: &Path) {
+    let done = Command::new("bash")
+        .arg("-c")
+        .arg("sums=$(find . -type f ! -name SHA256SUMS ! -name verify.sh -printf '%P\\n' | xargs sha256sum) && echo \"$sums\" >SHA256SUMS")
+        .current_dir(dir)
+        .status();
+    assert!(done.unwrap().success());
+}
+
+#[test]
 fn a_change_of_any_file_is_refused() {
     let anchored = Anchored::new();
     let auditor = Auditor::of(&anchored);

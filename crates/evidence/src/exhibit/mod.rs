@@ -3,6 +3,7 @@
 //! The event's exact bytes, the receipt (C2SP tlog-proof) that the log holds them, the signed head that the
 //! receipt is under, and what outsiders said of that head. [`SCRIPT`] checks it with tools that everybody has.
 
+use crate::epochs::EpochNote;
 use crate::error::Error;
 use crate::store::Store;
 use crate::{keys, published};
@@ -84,6 +85,7 @@ impl Exhibit {
             "vkey".to_owned(),
             format!("{}\n", store.verifier_key()).into_bytes(),
         ));
+        files.extend(hand_overs(store, body.size())?);
         for name in list(disk, &format!("{}/roots", published::DIR))? {
             if name.ends_with(".pem") {
                 let path = format!("{}/roots/{name}", published::DIR);
@@ -227,6 +229,22 @@ impl Head {
             ..Self::default()
         })
     }
+}
+
+/// The notes by which the log's first key handed over, one after the other, to the one that signed a head of `size` events.
+fn hand_overs(store: &Store, size: u64) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut files = Vec::new();
+    for text in store.hand_overs()? {
+        let note = Note::parse(text.as_bytes()).map_err(|error| damaged("a hand-over", &error))?;
+        let said: EpochNote = note
+            .text()
+            .parse()
+            .map_err(|error| damaged("a hand-over", &error))?;
+        if said.epoch > 1 && said.size < size {
+            files.push((format!("epochs/{:08}.note", said.epoch), text.into_bytes()));
+        }
+    }
+    Ok(files)
 }
 
 fn list(disk: &dyn Disk, dir: &str) -> Result<Vec<String>, Error> {

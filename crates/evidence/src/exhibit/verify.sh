@@ -42,6 +42,7 @@ key=${vkey:-$(cat vkey)}; [ "${key%%+*}" = "${text[0]}" ] || fail "the head is o
 for note in epochs/*.note; do [ -e "$note" ] || continue # the key before vouches for each new one
   sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-)
   for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next
+  (($(sed -n 's/^size //p' "$tmp/epoch") < size)) || fail "$note hands over to a key that may not sign this head"
 done
 signed "$key" "$tmp/text" checkpoint || fail "the head is not signed by $key"
 echo "VALID         signature: the log's key signed the head$([ -n "$vkey" ] || echo "; it came with the event: compare vkey")"
