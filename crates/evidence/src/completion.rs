@@ -15,8 +15,8 @@ use crate::settle::Settler;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Age at which a write-only recorder completes a volume, until told otherwise.
-const WRITE_ONLY: Duration = Duration::from_secs(3600);
+/// Age at which a write-only recorder completes a volume, until [`Options::seal`] says otherwise.
+pub const WRITE_ONLY_SEAL: Duration = Duration::from_secs(3600);
 
 /// Looks after the ends of volumes for the settler.
 pub(crate) struct Completion {
@@ -35,7 +35,9 @@ impl Completion {
     pub(crate) fn new(options: &Options, salts: Arc<Salts>) -> Self {
         let write_only = options.recipient.is_some();
         Self {
-            age: options.seal.or_else(|| write_only.then_some(WRITE_ONLY)),
+            age: options
+                .seal
+                .or_else(|| write_only.then_some(WRITE_ONLY_SEAL)),
             full: options.volume_bytes,
             salts,
             filling: None,

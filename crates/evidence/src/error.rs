@@ -64,6 +64,8 @@ pub enum Error {
         what: String,
         /// The keys that would open it, and what is at hand.
         why: String,
+        /// The id of the investigator's key that would open it, if one would.
+        recipient: Option<String>,
     },
     /// Something that should be there is not.
     #[error("{0} is missing")]

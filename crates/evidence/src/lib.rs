@@ -56,6 +56,7 @@ mod wal_writer;
 pub use body::BodyWriter;
 pub use cipher::{Recipient, VaultKey};
 pub use command::{Appended, Pending};
+pub use completion::WRITE_ONLY_SEAL;
 pub use error::Error;
 pub use exhibit::Exhibit;
 pub use layout::STORE_FORMAT;

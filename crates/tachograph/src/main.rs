@@ -6,6 +6,7 @@
 
 mod address;
 mod anchoring;
+mod auditor;
 mod body;
 mod build;
 mod cli;

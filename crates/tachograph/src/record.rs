@@ -4,7 +4,7 @@
 use crate::exit::Exit;
 use crate::failure::Failure;
 use event::{Line, LineError};
-use evidence::{Entry, Error, Store};
+use evidence::{Entry, Error, Store, VaultKey};
 use std::path::Path;
 
 /// The word that stands for the newest run.
@@ -24,6 +24,11 @@ const SUGGESTIONS: usize = 3;
 
 /// Opens the record in `data` for reading.
 pub(crate) fn open(data: &Path) -> Result<Store, Failure> {
+    open_with(data, None)
+}
+
+/// As [`open`], for one who brings an investigator's key to the bodies.
+pub(crate) fn open_with(data: &Path, key: Option<VaultKey>) -> Result<Store, Failure> {
     let here = data.display();
     match std::fs::metadata(data.join("format")) {
         Ok(_) => {}
@@ -43,7 +48,7 @@ pub(crate) fn open(data: &Path) -> Result<Store, Failure> {
             ));
         }
     }
-    Store::open(data).map_err(|error| unreadable(data, &error))
+    Store::open_with(data, key).map_err(|error| unreadable(data, &error))
 }
 
 /// What a person is told about a store that cannot be read or written.
@@ -63,7 +68,23 @@ pub(crate) fn unreadable(data: &Path, error: &Error) -> Failure {
         ),
         Error::Full(_) => failure.hint("make room on the disk; nothing that was recorded is lost"),
         Error::Missing(_) => failure.hint("restore the missing file from a copy of the record"),
-        _ => failure,
+        _ => match how_to_open(error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        },
+    }
+}
+
+/// What to do about a body that is encrypted to an investigator.
+pub(crate) fn how_to_open(error: &Error) -> Option<String> {
+    match error {
+        Error::Locked {
+            recipient: Some(id),
+            ..
+        } => Some(format!(
+            "the bodies are encrypted to {id}: name the investigator's private key with --vault-key FILE"
+        )),
+        _ => None,
     }
 }
 

@@ -160,6 +160,7 @@ impl Keyring {
         Error::Locked {
             what: "the write-ahead log".into(),
             why: why.into(),
+            recipient: None,
         }
     }
 
@@ -223,6 +224,10 @@ impl Keyring {
         Err(Error::Locked {
             what: protects.named(),
             why,
+            recipient: wraps
+                .into_iter()
+                .find(|wrap| wrap.way == Way::Hpke)
+                .map(|wrap| wrap.id),
         })
     }
 

@@ -1,4 +1,5 @@
-//! `tacho keys`: which keys the log had, the next one, and one that does not count any more.
+//! `tacho keys`: which keys the log had, the next one, and one that does not count any more; and a key pair for whoever is
+//! to read the bodies.
 
 use crate::commands::Context;
 use crate::control::{KeyChange, Order, ask};
@@ -8,7 +9,11 @@ use crate::out::{BAD, DIM, GOOD, Out, PLAIN};
 use crate::record;
 use crate::summary::grouped;
 use crate::table::{Table, left, right};
+use evidence::VaultKey;
 use evidence::epochs::{Epoch, Epochs};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `tacho keys`.
@@ -38,12 +43,25 @@ in force, the log gets its next key first.")]
         #[arg(long, value_name = "S")]
         from_size: Option<u64>,
     },
+    /// Make a key pair for an investigator, who alone reads what a recorder with `[vault] recipient` has settled
+    #[command(after_help = "\
+The public line goes to standard output, the private key into FILE and nowhere else. Keep FILE away from the recorder's
+machine, and a copy of it: without it nobody opens those bodies any more.
+
+Example:
+  tacho keys recipient --out investigator.key > investigator.pub")]
+    Recipient {
+        /// New file for the private key
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 /// Lists, or asks the running recorder.
 pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let order = match args.verb {
         Verb::List => return list(context),
+        Verb::Recipient { out } => return recipient(context, &out),
         Verb::Rotate => Order::Rotate,
         Verb::Revoke {
             epoch,
@@ -80,6 +98,57 @@ fn told(order: &Order, change: KeyChange) -> String {
     } else {
         format!("the key of epoch {epoch} counts for sizes up to {size} only, says event {event}\n")
     }
+}
+
+/// The private key is durable before anybody can encrypt to its public half.
+fn recipient(context: &Context, file: &Path) -> Result<ExitCode, Failure> {
+    let key = VaultKey::generate()
+        .map_err(|error| Failure::new("cannot make a key pair").because(&error))?;
+    write_private(file, &format!("{}\n", key.secret_line())).map_err(|error| {
+        let here = file.display();
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return Failure::new(format!("{here} exists already"))
+                .hint("a private key is never replaced; name another file");
+        }
+        Failure::new(format!("cannot write the private key to {here}"))
+            .because(&error)
+            .hint("name a new file in a directory that you may write")
+    })?;
+    let recipient = key.recipient();
+    let mut out = Out::new(context);
+    if context.json {
+        out.json(&serde_json::json!({
+            "recipient": recipient.to_string(),
+            "id": recipient.id(),
+            "private": file,
+        }))?;
+    } else {
+        out.text(&format!("{recipient}\n"))?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
+
+/// Writes a new file that only its owner reads, durably; leaves none where that fails.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        });
+    written.inspect_err(|_| {
+        // What stays behind is of no use to anybody; the first error is the one that is told.
+        std::fs::remove_file(path).ok();
+    })
 }
 
 fn list(context: &Context) -> Result<ExitCode, Failure> {

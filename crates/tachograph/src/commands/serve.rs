@@ -227,6 +227,9 @@ fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorde
     options.governance = config.digest();
     options.heartbeat = config.recorder.heartbeat;
     options.epoch = config.keys.epoch;
+    let recipient = config.vault.recipient.as_ref();
+    options.recipient = recipient.map(|recipient| recipient.value.clone());
+    options.seal = config.vault.seal;
     options.facts = build::facts();
     options
         .facts

@@ -1,5 +1,6 @@
 //! `tacho show`: one event with its bodies, or the exact bytes of one body.
 
+use crate::auditor::VaultKeyFile;
 use crate::body::{self, Decoded};
 use crate::commands::Context;
 use crate::describe::{describe, style};
@@ -41,6 +42,8 @@ pub(crate) struct Args {
     /// Write control bytes even to a terminal
     #[arg(long, requires = "body")]
     raw: bool,
+    #[command(flatten)]
+    vault_key: VaultKeyFile,
 }
 
 /// Shows the event, or writes the body.
@@ -50,7 +53,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
         return Err(Failure::usage("--json and --body do not go together")
             .hint("--body writes the body's bytes as they are; leave --json out"));
     }
-    let store = record::open(&context.data)?;
+    let store = record::open_with(&context.data, args.vault_key.read()?)?;
     let event = find(context, &store, args.event)?;
     let mut out = Out::new(context);
     match role {
@@ -205,7 +208,11 @@ fn write_excerpt(
         Ok(bytes) => bytes,
         Err(error) => {
             let text = format!("!! the body cannot be read: {error}");
-            return out.line(&[(WARN, &escape::line(&text))]);
+            out.line(&[(WARN, &escape::line(&text))])?;
+            return match record::how_to_open(&error) {
+                Some(hint) => out.line(&[(DIM, &format!("   {hint}"))]),
+                None => Ok(()),
+            };
         }
     };
     let (bytes, problem) = match body::decode(reference, bytes) {

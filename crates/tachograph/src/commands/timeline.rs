@@ -1,8 +1,9 @@
 //! `tacho timeline`: one run as a person wants to read it.
 
+use crate::auditor::VaultKeyFile;
 use crate::commands::Context;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::out::Out;
 use crate::record;
 use crate::summary::Summaries;
@@ -22,17 +23,23 @@ pub(crate) struct Args {
     /// The run: its id, the beginning of it, or `last`
     #[arg(value_name = "RUN")]
     run: String,
+    #[command(flatten)]
+    vault_key: VaultKeyFile,
 }
 
 /// Tells the run.
 pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let store = record::open(&context.data)?;
+    let store = record::open_with(&context.data, args.vault_key.read()?)?;
     let mut collector = Collector::new(find(context, &store, &args.run)?);
     for entry in store.events(0) {
         collector.add(record::parse(&context.data, entry)?.line);
     }
+    let mut hint = None;
     let timeline = Timeline::new(collector.finish(), &mut |reference| {
-        store.body(reference).map_err(|error| error.to_string())
+        store.body(reference).map_err(|error| {
+            hint = hint.take().or_else(|| record::how_to_open(&error));
+            error.to_string()
+        })
     });
     let mut out = Out::new(context);
     if context.json {
@@ -41,6 +48,9 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
         tell(&timeline, &mut out)?;
     }
     out.flush()?;
+    if let Some(hint) = hint {
+        note(&format!("note: {hint}"));
+    }
     Ok(Exit::Done.into())
 }
 

@@ -1,6 +1,7 @@
 //! `tacho verify`: re-hashes the whole record, bodies included, and says in words what that
 //! proves, what it found, and what it does not prove.
 
+use crate::auditor::{self, VaultKeyFile};
 use crate::commands::Context;
 use crate::describe::counted;
 use crate::exit::Exit;
@@ -44,6 +45,7 @@ Examples:
   tacho verify --policy auditor.policy --roots tsa-roots.pem --head head-of-last-month
   tacho verify --log /mnt/another-tools-log --policy its.policy
   tacho verify --data /mnt/copy --json
+  tacho verify --data /mnt/copy --vault-key investigator.key
   tacho verify --quiet || page-someone")]
 pub(crate) struct Args {
     /// Print nothing, only end with the exit code
@@ -64,19 +66,18 @@ pub(crate) struct Args {
     /// Verify the log of another tool in this directory (C2SP tlog-tiles) instead of the record
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
+    #[command(flatten)]
+    vault_key: VaultKeyFile,
 }
-
-/// Longest file of an auditor that is read.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 impl Args {
     fn options(&self) -> Result<Options, Failure> {
         let policy = self.policy.as_deref().map(|path| {
-            let bytes = auditors(path)?;
+            let bytes = auditor::file(path)?;
             Policy::parse(&bytes).map_err(|error| unusable(path, "a policy", &error))
         });
         let roots = self.roots.as_deref().map(|path| {
-            let text = String::from_utf8_lossy(&auditors(path)?).into_owned();
+            let text = String::from_utf8_lossy(&auditor::file(path)?).into_owned();
             Certificate::from_pem(&text)
                 .and_then(Trust::new)
                 .map_err(|error| unusable(path, "a file of root certificates", &error))
@@ -94,28 +95,11 @@ impl Args {
             heads: self
                 .head
                 .iter()
-                .map(|path| auditors(path))
+                .map(|path| auditor::file(path))
                 .collect::<Result<_, _>>()?,
-            ..Options::default()
+            vault_key: self.vault_key.read()?,
         })
     }
-}
-
-/// A file that the auditor brought.
-fn auditors(path: &Path) -> Result<Vec<u8>, Failure> {
-    let cannot = |error: &dyn std::error::Error| {
-        Failure::usage(format!("cannot read {}", path.display()))
-            .because(error)
-            .hint("name a file that you may read")
-    };
-    let len = fs_err::metadata(path)
-        .map_err(|error| cannot(&error))?
-        .len();
-    if len > MAX_FILE_BYTES {
-        return Err(Failure::usage(format!("{} is too long", path.display()))
-            .cause(format!("{len} bytes, the limit is {MAX_FILE_BYTES}")));
-    }
-    fs_err::read(path).map_err(|error| cannot(&error))
 }
 
 fn unusable(path: &Path, what: &str, error: &dyn std::error::Error) -> Failure {
@@ -126,6 +110,10 @@ fn unusable(path: &Path, what: &str, error: &dyn std::error::Error) -> Failure {
 
 /// Verifies the record.
 pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    if args.log.is_some() && args.vault_key.is_named() {
+        return Err(Failure::usage("--log and --vault-key do not go together")
+            .hint("the log of another tool has no vault; leave --vault-key out"));
+    }
     let options = args.options()?;
     if args.log.is_none() && !context.data.join("format").exists() {
         return Err(missing(
@@ -225,14 +213,14 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         |name: &str, value: &str| out.line(&[(DIM, &format!("  {name:<12}")), (PLAIN, value)]);
     row("log", &report.origin)?;
     row("events", &format!("{} re-hashed", grouped(report.events)))?;
-    row(
-        "bodies",
-        &format!(
-            "{} re-hashed, {} bytes",
-            grouped(report.bodies),
-            grouped(report.body_bytes)
-        ),
-    )?;
+    row("bodies", &bodies(report))?;
+    if report.volumes_sealed > 0 {
+        let volumes = counted(report.volumes_sealed, "complete volume");
+        row(
+            "sealed",
+            &format!("{volumes}, byte for byte as the log describes"),
+        )?;
+    }
     match &report.root {
         Some(root) => row(
             "checkpoint",
@@ -332,6 +320,18 @@ fn write_claim(claim: &Claim, out: &mut Out) -> Result<(), Failure> {
         ])?;
     }
     Ok(())
+}
+
+fn bodies(report: &Report) -> String {
+    let locked = match report.bodies_locked {
+        0 => String::new(),
+        locked => format!("; {} not opened, for want of a key", grouped(locked)),
+    };
+    format!(
+        "{} re-hashed, {} bytes{locked}",
+        grouped(report.bodies),
+        grouped(report.body_bytes)
+    )
 }
 
 /// How far outsiders' word reaches.

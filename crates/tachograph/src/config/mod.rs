@@ -5,6 +5,7 @@ mod anchors;
 mod problem;
 mod read;
 mod value;
+mod vault;
 
 use problem::Problem;
 pub(crate) use problem::Problems;
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) recorder: RecorderSettings,
     pub(crate) timestamp: BTreeMap<String, anchors::TimestampAuthority>,
     pub(crate) upstream: BTreeMap<String, Upstream>,
+    pub(crate) vault: vault::VaultSettings,
     pub(crate) witness: anchors::WitnessSettings,
 }
 
@@ -179,6 +181,7 @@ impl Default for Config {
             recorder: RecorderSettings::default(),
             timestamp: BTreeMap::new(),
             upstream,
+            vault: vault::VaultSettings::default(),
             witness: anchors::WitnessSettings::default(),
         }
     }

@@ -2,6 +2,8 @@
 //! can be named with its line, and goes on after a mistake to find the next one.
 
 mod anchors;
+mod recorder;
+mod vault;
 
 use super::{Authorities, Config, McpServer, Problem, Problems, Upstream, value};
 use protocol::UpstreamApi;
@@ -22,6 +24,7 @@ const SECTIONS: &[&str] = &[
     "recorder",
     "timestamp",
     "upstream",
+    "vault",
     "witness",
 ];
 const GATEWAY: &[&str] = &["allowed_hosts", "allowed_origins"];
@@ -41,12 +44,6 @@ const LIMITS: &[&str] = &[
     "request_rate",
     "response_body",
     "tunnel_idle_timeout",
-];
-const RECORDER: &[&str] = &[
-    "environment_interval",
-    "heartbeat",
-    "secret_names",
-    "strict_streams",
 ];
 
 /// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
@@ -113,6 +110,9 @@ impl Reader<'_> {
         }
         if let Some(section) = self.section(&root, "recorder") {
             self.recorder(&section, &mut config.recorder);
+        }
+        if let Some(section) = self.section(&root, "vault") {
+            self.vault(&section, &mut config.vault);
         }
         self.anchors(&root, config);
         for (name, section) in self.named(&root, "upstream") {
@@ -211,22 +211,6 @@ impl Reader<'_> {
             if let Some(duration) = self.duration(section, key) {
                 *target = duration;
             }
-        }
-    }
-
-    fn recorder(&mut self, section: &Section<'_, '_>, recorder: &mut super::RecorderSettings) {
-        self.known_keys(section, RECORDER);
-        if let Some(heartbeat) = self.duration(section, "heartbeat") {
-            recorder.heartbeat = heartbeat;
-        }
-        if let Some(interval) = self.duration(section, "environment_interval") {
-            recorder.environment_interval = interval;
-        }
-        if let Some(names) = self.strings(section, "secret_names", value::secret_name) {
-            recorder.secret_names = names;
-        }
-        if let Some(strict) = self.boolean(section, "strict_streams") {
-            recorder.strict_streams = strict;
         }
     }
 

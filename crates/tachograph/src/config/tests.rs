@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limit]\n",
-            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, keys, limits, mcp, recorder, timestamp, upstream, witness",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, keys, limits, mcp, recorder, timestamp, upstream, vault, witness",
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
@@ -240,6 +240,38 @@ fn authorities_are_read_with_the_file_and_are_part_of_what_is_in_effect() {
         let text = format!("[upstream.openai]\nca_file = \"{file}\"");
         let problems = read::read(&text, "tacho.toml", folder.path()).unwrap_err();
         assert!(problems.to_string().starts_with(problem), "{problems}");
+    }
+}
+
+#[test]
+fn the_recipient_is_read_with_the_file_and_a_private_key_in_its_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = evidence::VaultKey::generate().unwrap();
+    let write = |text: String| std::fs::write(folder.path().join("r.pub"), text).unwrap();
+    let read = |text: &str| read::read(text, "tacho.toml", folder.path());
+    let named = "[vault]\nrecipient = \"r.pub\"";
+    write(format!("{}\n", key.recipient()));
+    for (text, recipient, seal) in [
+        (named.to_owned(), true, Some(3600)),
+        (format!("{named}\nseal = \"10m\""), true, Some(600)),
+        ("[vault]\nseal = 60".to_owned(), false, Some(60)),
+        ("[vault]".to_owned(), false, None),
+    ] {
+        let vault = read(&text).unwrap().vault;
+        let found = vault.recipient.map(|found| found.value);
+        assert_eq!(found, recipient.then(|| key.recipient().clone()), "{text}");
+        assert_eq!(vault.seal, seal.map(Duration::from_secs), "{text}");
+    }
+    write(format!("{}\n", key.secret_line()));
+    let problems = read(&format!("{named}\nseel = 1")).unwrap_err().to_string();
+    let secret = key.secret_line();
+    assert!(!problems.contains(secret.rsplit(' ').next().unwrap()));
+    for part in [
+        "tacho.toml:2: `recipient` in [vault] cannot be used: the file is damaged",
+        "the other half of the key pair",
+        "tacho.toml:3: unknown key `seel` in [vault]\n  hint: did you mean `seal`? valid keys: recipient, seal",
+    ] {
+        assert!(problems.contains(part), "{problems}");
     }
 }
 

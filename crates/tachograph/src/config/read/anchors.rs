@@ -94,7 +94,7 @@ impl Reader<'_> {
     }
 
     /// A file that the configuration names, read by `read`.
-    fn file<T>(
+    pub(super) fn file<T>(
         &mut self,
         section: &Section<'_, '_>,
         key: &str,
