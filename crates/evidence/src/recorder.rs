@@ -49,7 +49,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// To whom the keys of the vault are wrapped. With a recipient the recorder cannot read what it has settled.
     pub recipient: Option<Recipient>,
-    /// Age at which a volume that is not full is completed. `None`: an hour with a recipient, else never.
+    /// Age at which a volume that is not full is completed. `None`: [`crate::WRITE_ONLY_SEAL`] with a recipient, else never.
     pub seal: Option<Duration>,
     /// Size at which a volume of the vault is completed, in bytes; it may come out larger by a segment.
     pub volume_bytes: u64,
@@ -246,7 +246,8 @@ impl Recorder {
     /// One body, to be written in pieces.
     ///
     /// # Errors
-    /// The recorder cannot make a salt for it (the disk refuses a new seed).
+    /// [`Error::Full`]: no room for a new seed of salts. [`Error::Fatal`]: whether a new seed is durable is not known; the
+    /// process must stop.
     pub fn body(&self) -> Result<BodyWriter, Error> {
         BodyWriter::new(self.clone())
     }
@@ -338,7 +339,13 @@ impl Recorder {
     }
 
     pub(crate) fn new_body(&self) -> Result<(u64, [u8; SALT_BYTES]), Error> {
-        self.shared.salts.next()
+        self.shared.salts.next().inspect_err(|error| {
+            if matches!(error, Error::Fatal(_)) {
+                self.shared.progress.failed(error.clone());
+                // The writer ends with what is queued.
+                self.shared.queue.close();
+            }
+        })
     }
 
     pub(crate) fn wal_session(&self) -> Result<Arc<WalSession>, Error> {
@@ -513,3 +520,6 @@ pub(crate) fn event_command(
 const fn is_about_keys(kind: Kind) -> bool {
     matches!(kind, Kind::KeyEpoch | Kind::KeyRevoked)
 }
+
+#[cfg(test)]
+mod tests;

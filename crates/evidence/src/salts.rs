@@ -42,6 +42,8 @@ struct Inner {
     tree: SaltTree,
     /// Whether the seed has served a body since it was made or read.
     used: bool,
+    /// Why no body gets a number any more.
+    failed: Option<Error>,
 }
 
 impl Salts {
@@ -71,18 +73,32 @@ impl Salts {
                 next,
                 tree: SaltTree::new(seed),
                 used: false,
+                failed: None,
             }),
         })
     }
 
     /// The next body's number and salt.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: there is no room for a new seed, try again later. [`Error::Fatal`]: whether a new seed is durable is
+    /// not known, so no body may rely on one; the process must stop.
     pub(crate) fn next(&self) -> Result<(u64, [u8; SALT_BYTES]), Error> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &inner.failed {
+            return Err(error.clone());
+        }
         if inner.used && inner.next.is_multiple_of(BODIES_PER_SEED) {
             // The seed is durable before any body relies on it.
-            let seed = self
-                .keys
-                .make(Protects::Seed(inner.next / BODIES_PER_SEED))?;
+            let seed = self.keys.make(Protects::Seed(inner.next / BODIES_PER_SEED));
+            let seed = seed.map_err(|error| match error {
+                error if error.is_full() => Error::Full(error.to_string()),
+                error => {
+                    let fatal = Error::Fatal(format!("a new seed of salts: {error}"));
+                    inner.failed = Some(fatal.clone());
+                    fatal
+                }
+            })?;
             inner.tree = SaltTree::new(seed);
         }
         inner.used = true;

@@ -121,9 +121,9 @@ impl Sequencer {
 
     /// Takes what is queued, as much as a batch holds, and makes it durable.
     fn gather_and_commit(&mut self) -> Result<(), Error> {
-        // A disk that lost what was settled is not believed about what is written either.
-        if self.progress.has_failed() {
-            return Err(Error::Fatal("settling has failed".into()));
+        // A disk that failed another thread of the recorder is not believed about what is written either.
+        if let Some(error) = self.progress.failure().borrow().clone() {
+            return Err(error);
         }
         if self.taken.is_empty() {
             self.queue.take_all(&mut self.taken);
