@@ -6,12 +6,15 @@
 import os
 import pathlib
 import shutil
+import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
 import forging
 import tacho_verify
-from conftest import copy, first_verifier
+from conftest import TACHO, Recorder, copy, first_verifier
 from tachoverify.verify import Options, verify
 
 ASKED = os.environ.get("TACHO_MUTATIONS", "250")
@@ -104,6 +107,50 @@ def test_bytes_that_a_library_would_skip(demo, tmp_path, before, after):
     frame = before + path.read_bytes()[:-12] + after
     path.write_bytes(frame + b"\x5c\x2a\x4d\x18\4\0\0\0" + forging.crc32c(frame).to_bytes(4, "little"))
     assert compare(store, "more than one frame in a bundle") == 10
+
+
+@pytest.fixture(scope="module")
+def write_only(tmp_path_factory):
+    """What a recorder wrote that cannot read it; the investigator's key and a stranger's."""
+    folder = tmp_path_factory.mktemp("write-only")
+    for name in ("investigator", "stranger"):
+        made = subprocess.run([TACHO, "keys", "recipient", "--out", folder / f"{name}.key"], capture_output=True, check=True)
+        (folder / f"{name}.pub").write_bytes(made.stdout)
+    config = '[vault]\nrecipient = "investigator.pub"\n[upstream.raw]\nbase_url = "http://127.0.0.1:1"\napi = "raw"\n'
+    recorder = Recorder(folder, config)
+    for session in range(2):
+        for number in range(5):
+            body = f"{session} {number} ".encode() * (1 + 900 * number)
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(urllib.request.Request(recorder.agent("a", "raw/x"), data=body), timeout=20)
+        recorder.stop()
+        if session == 0:
+            recorder.start()
+    return copy(recorder.data, folder / "copy"), folder / "investigator.key", folder / "stranger.key"
+
+
+def test_bodies_that_only_an_investigator_reads(write_only, tmp_path):
+    original, investigator, stranger = write_only
+    for keys in (True, False):
+        store = copy(original, tmp_path / f"record-{keys}")
+        if not keys:
+            shutil.rmtree(store / "keys")
+        for key, exit_code, verdict in ((None, 0, "unverifiable"), (stranger, 12, "unverifiable"), (investigator, 0, "valid")):
+            options = ["--vault-key", str(key)] if key else []
+            assert compare(store, f"{key}, keys {keys}", *options) == exit_code
+            report = first_verifier(store, *options)[1]
+            assert {claim["claim"]: claim["verdict"] for claim in report["claims"]}["bodies"] == verdict
+    # What needs no key is found without one, and what does with the investigator's.
+    found = {}
+    for what, path, new in forging.blind(store, 40, seed=2):
+        old = path.read_bytes()
+        path.unlink() if new is None else path.write_bytes(new)
+        for options in ([], ["--vault-key", str(investigator)]):
+            exit_code = compare(store, what, *options)
+            found[exit_code] = found.get(exit_code, 0) + 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(old)
+    assert set(found) >= {10}, found
 
 
 def test_everything_signed_anew_with_another_key(store):
