@@ -1,4 +1,4 @@
-//! What version 1 wrote stays readable. `TACHO_BLESS=1` writes the files anew, which only a new
+//! What every version wrote stays readable. `TACHO_BLESS=1` writes the files of the newest version anew, which only a new
 //! version may need.
 #![allow(
     clippy::unwrap_used,
@@ -74,17 +74,17 @@ fn write(dir: &Path, close: bool) {
     });
 }
 
-/// Keys are private and a lock is nobody's business later: neither is committed.
-fn copy(from: &Path, to: &Path) {
+/// Copies a store but for what is called one of `without`.
+fn copy(from: &Path, to: &Path, without: &[&str]) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        if name == "keys" || name == "lock" {
+        if without.iter().any(|left| name == *left) {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(name));
+            copy(&entry.path(), &to.join(name), without);
         } else {
             std::fs::copy(entry.path(), to.join(name)).unwrap();
         }
@@ -96,7 +96,7 @@ fn bless(name: &str, close: bool) {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), close);
         std::fs::remove_dir_all(golden(name)).ok();
-        copy(dir.path(), &golden(name));
+        copy(dir.path(), &golden(name), &["lock"]);
     }
 }
 
@@ -114,7 +114,6 @@ fn check_bodies(store: &Store, count: usize) -> Vec<String> {
 
 #[test]
 fn a_closed_store_of_version_1_reads_and_verifies() {
-    bless("store.v1", true);
     let kinds = check_bodies(&Store::open(&golden("store.v1")).unwrap(), 3);
     let calls = ["tool.request", "tool.response"].repeat(3);
     assert_eq!(
@@ -135,8 +134,88 @@ fn a_closed_store_of_version_1_reads_and_verifies() {
 
 #[test]
 fn a_write_ahead_log_of_version_1_reads() {
-    bless("unclean.v1", false);
     let kinds = check_bodies(&Store::open(&golden("unclean.v1")).unwrap(), 3);
     assert_eq!(kinds.len(), 6);
     assert_eq!(kinds.last().map(String::as_str), Some("tool.request"));
+}
+
+fn verified(dir: &Path) -> verify::Report {
+    verify::run(dir, &verify::Options::default(), &mut |_| ()).unwrap()
+}
+
+/// With its keys; and what a copy without them still shows.
+#[test]
+fn a_closed_store_of_version_2_reads_and_verifies() {
+    bless("store.v2", true);
+    let kinds = check_bodies(&Store::open(&golden("store.v2")).unwrap(), 3);
+    assert_eq!((kinds.len(), kinds[1].as_str()), (9, "key.epoch"));
+    let report = verified(&golden("store.v2"));
+    assert_eq!(
+        (report.exit_code(), report.events, report.bodies),
+        (0, 9, 3)
+    );
+    let dir = tempfile::tempdir().unwrap();
+    copy(&golden("store.v2"), dir.path(), &["keys"]);
+    let report = verified(dir.path());
+    assert_eq!(
+        (report.exit_code(), report.bodies, report.bodies_locked),
+        (0, 0, 3)
+    );
+}
+
+#[test]
+fn a_write_ahead_log_of_version_2_reads() {
+    bless("unclean.v2", false);
+    let kinds = check_bodies(&Store::open(&golden("unclean.v2")).unwrap(), 3);
+    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.last().map(String::as_str), Some("tool.request"));
+}
+
+/// From a copy that has its keys, in this version.
+#[test]
+fn a_store_of_any_version_is_gone_on_with() {
+    for (name, before, gap) in [
+        ("continued.v1", 3, false),
+        ("store.v2", 3, false),
+        ("unclean.v2", 3, true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&golden(name), dir.path(), &[]);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let recorder = Recorder::open(Options::new(dir.path())).unwrap();
+            let mut draft = Draft::new(Kind::ToolRequest, Source::Gateway);
+            let body = body(before);
+            let put = recorder.put(Role::Request, None, None, &body);
+            draft.bodies.push(put.await.unwrap());
+            let call = recorder.append(&draft).await.unwrap().seq;
+            let mut draft = Draft::new(Kind::ToolResponse, Source::Gateway);
+            draft.exchange = Some(Exchange {
+                call: Some(call),
+                ..Exchange::default()
+            });
+            draft.outcome = Some(Outcome {
+                state: State::Completed,
+                error: None,
+                reason: None,
+            });
+            recorder.append(&draft).await.unwrap();
+            recorder.close().await.unwrap();
+        });
+        let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
+        assert_eq!(format, "tachograph 2\n", "{name}");
+        check_bodies(&Store::open(dir.path()).unwrap(), before + 1);
+        let report = verified(dir.path());
+        assert_eq!(
+            report.exit_code(),
+            if gap { 11 } else { 0 },
+            "{name}: {:?}",
+            report.faults
+        );
+        // The call that was cut off kept the body that it had begun.
+        assert_eq!(report.bodies, before as u64 + 1 + u64::from(gap), "{name}");
+    }
 }
