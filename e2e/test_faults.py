@@ -2,7 +2,7 @@
 
 A fault costs about a second, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
   TACHO_FAULTS=all          plays every one
-  TACHO_FAULTS=90           seconds to spend (default 120)
+  TACHO_FAULTS=90           seconds to spend (default 60)
   TACHO_FAULTS_SEED=7       another sample
   TACHO_FAULTS_ONLY=CASE    one alone, as a failure names it, e.g. seal:settler:fsync:3:EIO
 """
@@ -45,7 +45,7 @@ def test_no_fault_loses_what_was_acknowledged(root, model, figure):
         pytest.skip(f"strace may not look into a running process here: {why}")
     driver = Driver(root, model.url)
     only = os.environ.get("TACHO_FAULTS_ONLY")
-    budget = os.environ.get("TACHO_FAULTS", "120")
+    budget = os.environ.get("TACHO_FAULTS", "60")
     seed = int(os.environ.get("TACHO_FAULTS_SEED", "1"))
     if only:
         driver.play(Case.parse(only))
