@@ -101,6 +101,9 @@ class Keyring:
         self._recipient = recipient
         self._own = self._read_own()
         self._id = hashlib.sha256(b"tachograph vault key v1" + self._own).hexdigest()[:16] if self._own else None
+        # Whether the keyring key at hand has opened anything here, and the files under another.
+        self.fits = False
+        self._strangers: set[str] = set()
 
     def _read_own(self) -> bytes | None:
         data = self._store.read("keys/vault.key")
@@ -122,12 +125,20 @@ class Keyring:
         for kind, key_id, sealed in wraps:
             try:
                 if kind == "local" and key_id == self._id:
-                    return open_gcm(self._own, sealed[:12], sealed[12:], context)
+                    key = open_gcm(self._own, sealed[:12], sealed[12:], context)
+                    self.fits = True
+                    return key
                 if kind == "hpke" and self._recipient and key_id == self._recipient.id:
                     return self._recipient.open(sealed, context)
             except Malformed as error:
                 raise corrupt(path, str(error)) from error
+        if self._own and any(kind == "local" for kind, _, _ in wraps):
+            self._strangers.add(path)
         raise Locked(f"none of the keys at hand opens {path}")
+
+    def strangers(self) -> list[str]:
+        """Files under another keyring key than the one at hand: a store has one all its life."""
+        return sorted(self._strangers)
 
     def open_chunk(self, number: int, raw_len: int, codec: int, data: bytes) -> bytes:
         """A chunk of the write-ahead log, of codec 2 or 3."""
@@ -138,9 +149,11 @@ class Keyring:
         key = hkdf(self._own, data[:16], b"tachograph wal v1")
         aad = b"tachograph wal chunk v1\n" + self._origin.encode() + b"\n" + raw_len.to_bytes(4, "little") + bytes([codec])
         try:
-            return open_gcm(key, data[16:28], data[28:], aad)
+            plain = open_gcm(key, data[16:28], data[28:], aad)
         except Malformed as error:
             raise corrupt(f"chunk {number}", str(error)) from error
+        self.fits = True
+        return plain
 
 
 _WRAP = re.compile(r"v1 (local|hpke) ([0-9a-f]{16}) ((?:[0-9a-f]{2})+)")

@@ -12,6 +12,7 @@ the key that lies wrapped beside the volume.
 """
 
 import bisect
+import contextlib
 import hashlib
 import mmap
 import struct
@@ -191,6 +192,16 @@ class Vault:
         if isinstance(key, Locked):
             raise key
         return key
+
+    def strangers(self) -> list[str]:
+        """Files of keys that are of another store, where the keyring key is known to be this one's."""
+        found = self._keyring.strangers()
+        if found and not self._keyring.fits:
+            for path, what, number in (("vault/salts/00000000.seed", "seed", 0), ("vault/0000000001.key", "volume", 1)):
+                # What matters is whether one of them opened.
+                with contextlib.suppress(Locked, Fault, Missing):
+                    self._key(path, what, number)
+        return found if self._keyring.fits else []
 
     def _contents(self, block: Block):
         """A block's chunks as a list, or its bodies by id; blocks of `_CACHED_BYTES` are kept."""

@@ -106,6 +106,9 @@ class Verification:
         report.unsigned_tail = report.events - min(report.signed_events, report.events)
         report.say("order", VALID, f"{report.events} events stand at the places they name")
         report.say("sequence", VALID, f"the counters of {len(self.streams)} streams have no hole")
+        for path in self.vault.strangers():
+            report.fault("bodies", "altered", None, f"{path} holds a key under another keyring key than the one that opens"
+                                                    " the others: it is of another store")
         for why, seqs in self.locked.items():
             detail = f"{why}: {len(seqs)} bodies, from event {seqs[0]} on"
             report.say("bodies", UNVERIFIABLE, detail)

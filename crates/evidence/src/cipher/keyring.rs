@@ -8,7 +8,7 @@ use super::wrapped::{self, Way, Wrap};
 use super::{DataKey, Recipient, VaultKey, short_id};
 use crate::error::Error;
 use crate::keys::{parse_seed, publish_seed, random};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::Disk;
 
@@ -17,6 +17,9 @@ pub(crate) const VAULT_KEY: &str = "keys/vault.key";
 
 /// Derived keys of the write-ahead log that are kept; each start of a recorder makes one.
 const MAX_WAL_KEYS: usize = 64;
+
+/// Files under another keyring key that are remembered; the first tell enough.
+const MAX_STRANGERS: usize = 16;
 
 /// What a wrapped key protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,10 @@ pub(crate) struct Keyring {
 struct Opened {
     volumes: HashMap<u64, Arc<DataKey>>,
     wal: HashMap<[u8; SALT_BYTES], Arc<DataKey>>,
+    /// Whether the keyring key at hand has opened anything of this store.
+    fits: bool,
+    /// Files that hold a key under some other keyring key, and none that is at hand opens.
+    strangers: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -209,6 +216,12 @@ impl Keyring {
                 )
             });
         }
+        if self.local.is_ok() && wraps.iter().any(|wrap| wrap.way == Way::Local) {
+            let strangers = &mut self.opened().strangers;
+            if strangers.len() < MAX_STRANGERS {
+                strangers.insert(path.clone());
+            }
+        }
         let needed: Vec<String> = wraps
             .iter()
             .map(|wrap| match wrap.way {
@@ -237,11 +250,11 @@ impl Keyring {
             Way::Local => match &self.local {
                 Ok(key) if key_id(key) == wrap.id => {
                     let mut sealed = wrap.sealed.clone();
-                    Some(
-                        DataKey::new(key)?
-                            .open(context, &mut sealed)
-                            .map(<[u8]>::to_vec),
-                    )
+                    let plain = DataKey::new(key)?
+                        .open(context, &mut sealed)
+                        .map(<[u8]>::to_vec);
+                    self.opened().fits |= plain.is_some();
+                    Some(plain)
                 }
                 _ => None,
             },
@@ -333,7 +346,29 @@ impl Keyring {
                 key
             }
         };
-        Ok(key.open(aad, rest))
+        let plain = key.open(aad, rest);
+        self.opened().fits |= plain.is_some();
+        Ok(plain)
+    }
+
+    /// Files of keys that were put in the place of this store's own: those under another keyring key, where the one at
+    /// hand opens others. A store has one keyring key all its life.
+    pub(crate) fn strangers(&self) -> Vec<String> {
+        let found: Vec<String> = self.opened().strangers.iter().cloned().collect();
+        if found.is_empty() {
+            return found;
+        }
+        for own in [Protects::Seed(0), Protects::Volume(1)] {
+            if !self.opened().fits {
+                // Whatever else is wrong with them is told elsewhere: what matters is whether one opens.
+                self.read(own).ok();
+            }
+        }
+        if self.opened().fits {
+            found
+        } else {
+            Vec::new()
+        }
     }
 
     /// The stored bytes of a chunk in the write-ahead log. `Ok(None)`: it was altered, or is not of this log and key.

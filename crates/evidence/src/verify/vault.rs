@@ -80,6 +80,12 @@ impl Vault {
                 }
             }
         }
+        for path in store.keys().strangers() {
+            let detail = format!(
+                "{path} holds a key under another keyring key than the one that opens the others: it is of another store"
+            );
+            report.fault(Subject::Bodies, "altered", None, detail);
+        }
         for path in self.missing {
             report.lacks(Subject::Bodies, path);
         }
