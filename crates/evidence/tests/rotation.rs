@@ -35,6 +35,15 @@ fn open(disk: &SimDisk) -> Result<Recorder, Error> {
     Recorder::open_on(Arc::new(disk.clone()), None, &options("sim".as_ref()))
 }
 
+/// A recorder that signs no checkpoint of its own accord: only where the change of a key needs one.
+fn open_unhurried(disk: &SimDisk) -> Recorder {
+    let options = Options {
+        checkpoint: Duration::from_secs(3_600),
+        ..options("sim".as_ref())
+    };
+    Recorder::open_on(Arc::new(disk.clone()), None, &options).unwrap()
+}
+
 fn some_event() -> Draft {
     Draft::new(Kind::Environment, Source::Recorder)
 }
@@ -251,30 +260,36 @@ fn a_revocation_that_makes_no_sense_is_refused() {
     assert_eq!(verified(&disk).exit_code(), 0);
 }
 
-/// Every storage operation of a rotation fails once, having taken effect or not; then the power goes, with what was not
-/// synced lost or kept.
-#[test]
-fn a_rotation_that_is_cut_short_anywhere_is_finished_or_undone() {
+/// What changes the keys that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Rotate,
+    /// Of the key in force, which is replaced first.
+    Revoke,
+}
+
+/// Every storage operation of an order fails once, having taken effect or not, and in the end none; then the power
+/// goes, with what was not synced lost or kept. Returns how many operations failed.
+fn cut_short_anywhere(order: Order) -> u64 {
     let mut struck = 0;
     for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
         for fault in [Fault::NotPersisted, Fault::Persisted] {
             for after in 0.. {
                 let disk = SimDisk::new();
                 let (first, untouched) = run(async {
-                    let recorder = open(&disk).unwrap();
+                    let recorder = open_unhurried(&disk);
                     recorder.append(&some_event()).await.unwrap();
                     let first = log_key(&disk);
                     disk.arm(after, "any", kind, fault);
                     // It may fail or not: what counts is what the next start makes of it.
-                    recorder.rotate().await.ok();
+                    match order {
+                        Order::Rotate => drop(recorder.rotate().await),
+                        Order::Revoke => drop(recorder.revoke(1, None, "it was stolen").await),
+                    }
                     let untouched = disk.is_armed();
                     std::mem::forget(recorder);
                     (first, untouched)
                 });
-                if untouched {
-                    break;
-                }
-                struck += 1;
                 let reached = disk.power_cut(|_, durable, volatile| {
                     if after % 2 == 0 {
                         durable.to_vec()
@@ -283,10 +298,46 @@ fn a_rotation_that_is_cut_short_anywhere_is_finished_or_undone() {
                     }
                 });
                 check_after(&reached, &first);
+                if untouched {
+                    break;
+                }
+                struck += 1;
             }
         }
     }
+    struck
+}
+
+#[test]
+fn a_rotation_that_is_cut_short_anywhere_is_finished_or_undone() {
+    let struck = cut_short_anywhere(Order::Rotate);
     assert!(struck >= 12, "{struck}");
+}
+
+#[test]
+fn a_revocation_of_the_key_in_force_that_is_cut_short_anywhere_leaves_a_log_that_goes_on() {
+    let struck = cut_short_anywhere(Order::Revoke);
+    assert!(struck >= 24, "{struck}");
+}
+
+/// What the revoked key signed is not what the log rests on, from the moment it is revoked.
+#[test]
+fn a_log_whose_key_was_just_revoked_verifies_while_it_is_written() {
+    let disk = SimDisk::new();
+    run(async {
+        let recorder = open_unhurried(&disk);
+        recorder.append(&some_event()).await.unwrap();
+        for epoch in 1..4 {
+            recorder.publish().await.unwrap();
+            let revoked = recorder.revoke(epoch, None, "it was stolen").await.unwrap();
+            assert_eq!(revoked.epoch, epoch);
+            let report = verified(&disk);
+            assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+            let store = Store::open_on(Arc::new(disk.clone())).unwrap();
+            assert!(store.checkpoint().unwrap().unwrap().size() > revoked.size);
+        }
+        recorder.close().await.unwrap();
+    });
 }
 
 /// The store goes on, with the key that its log names, and verifies.

@@ -197,6 +197,12 @@ impl SettlerThread {
             answer.send(Err(Error::Event(why))).ok();
             return Ok(());
         }
+        // Once the revocation is in the log, a checkpoint by the key that it names is one that no start goes on from:
+        // before, the key in force has signed.
+        if let Err(error) = self.sign() {
+            answer.send(Err(error.clone())).ok();
+            return Err(error);
+        }
         let said = RevocationNote {
             origin: self.key.origin().to_owned(),
             epoch: what.epoch,
