@@ -1,23 +1,21 @@
 #!/usr/bin/env bash
 # Verifies one event of a Tachograph log with bash, openssl, sha256sum and xxd, and says what it could not check.
-# verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses FILE]     exit 0 valid, 10 invalid, 12 not verifiable
+# verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY]   exit 0 valid, 10 invalid, 12 not verifiable
 set -euo pipefail
-vkey='' roots='' witnesses=/dev/null
-while [ $# -gt 1 ]; do case $1 in
-  --vkey) vkey=$2 ;; --roots) roots=$(realpath "$2") ;; --witnesses) witnesses=$(realpath "$2") ;; *) break ;; esac; shift 2
-done
-[ $# = 0 ] || { echo "usage: verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses FILE]" >&2; exit 2; }
+vkey='' roots='' policy=/dev/null quorum=none stamped=0 code=0; declare -A met=()
+while [ $# -gt 1 ]; do case $1 in --vkey) vkey=$2 ;; --roots) roots=$(realpath "$2") ;;
+  --witnesses) policy=$(realpath "$2") quorum='' ;; *) break ;; esac; shift 2; done
+[ $# = 0 ] || { echo "usage: verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY]" >&2; exit 2; }
 cd "$(dirname "$0")"; tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
-fail() { echo "INVALID       $*"; exit 10; }
-hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }
-sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }
-signed() { # KEY TEXT NOTE: whether a line of NOTE is KEY's signature of TEXT; 2 no such line, 3 not an Ed25519 key
+say() { printf %s "$*" | tr -c '[:print:]' '?'; echo; } # what the exhibit holds does not reach a terminal as it is
+fail() { say "INVALID       $*"; exit 10; }
+hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }; sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }
+signed() { # KEY TEXT NOTE: whether a line of NOTE is KEY's signature of TEXT; 2 no such line, 3 no Ed25519 key
   local name=${1%%+*} id=${1#*+} raw sig='' who blob; raw=$(hex "${id#*+}") id=${id%%+*}
-  [ "$({ printf '%s\n' "$name"; xxd -r -p <<<"$raw"; } | sha256sum | cut -c1-8)" = "$id" ] || return 1
+  [ "$({ printf '%s\n' "$name"; xxd -r -p <<<"$raw"; } | sha256sum | cut -c1-8)" = "$id" ] || return 3
   while read -r _ who blob; do [ "$who" != "$name" ] || blob=$(hex "$blob")
-    [ "$who ${blob:0:8}" != "$name $id" ] || sig=${blob:8}; done < <(sed '1,/^$/d' "$3")
-  [ -n "$sig" ] || return 2
-  case ${raw:0:2} in 01) cat "$2" >"$tmp/message" ;; 04)
+    [ "$who ${blob:0:8}" != "$name $id" ] || sig=${blob:8}; done < <(sed '1,/^$/d' "$3"); [ -n "$sig" ] || return 2
+  case ${raw:0:2} in 01) cat "$2" >"$tmp/message" ;; 04) [ ${#sig} = 144 ] || return 1
     { printf 'cosignature/v1\ntime %d\n' "$((16#${sig:0:16}))"; cat "$2"; } >"$tmp/message"; sig=${sig:16} ;; *) return 3 ;; esac
   xxd -r -p <<<"302a300506032b6570032100${raw:2}" >"$tmp/key"; xxd -r -p <<<"$sig" >"$tmp/sig"
   openssl pkeyutl -verify -pubin -keyform DER -inkey "$tmp/key" -rawin -in "$tmp/message" -sigfile "$tmp/sig" &>/dev/null
@@ -26,35 +24,37 @@ sha256sum --check --strict --quiet SHA256SUMS &>/dev/null || fail "a file of thi
 if [ -e cosigned ]; then head=cosigned; else head=checkpoint; fi
 sed '1,/^$/d' event.tlog-proof | cmp -s - "$head" || fail "the receipt is under another head than $head"
 sed '/^$/,$d' "$head" >"$tmp/text"; sed '/^$/,$d' checkpoint | cmp -s - "$tmp/text" || fail "there are two heads"
-mapfile -t text <"$tmp/text"; mapfile -t path < <(sed '/^$/,$d' event.tlog-proof); size=${text[1]} at=${path[1]#index }
+mapfile -t text <"$tmp/text"; mapfile -t path < <(sed '/^$/,$d' event.tlog-proof); size=${text[1]-} at=${path[1]-}; at=${at#index }
 if ! [[ "$size $at" =~ ^[1-9][0-9]{0,17}\ (0|[1-9][0-9]{0,17})$ ]] || ((at >= size)); then fail "event $at of $size"; fi
-last=$((size - 1)) hash=$({ printf '\0'; cat event.json; } | sha256sum | cut -c1-64)
-for sibling in "${path[@]:2}"; do # RFC 9162, section 2.1.3.2
-  ((last > 0)) || fail "the inclusion path is too long"
+last=$((size - 1)) seq=$at hash=$({ printf '\0'; cat event.json; } | sha256sum | cut -c1-64)
+for sibling in "${path[@]:2}"; do ((last > 0)) || fail "the inclusion path is too long" # RFC 9162, section 2.1.3.2
   if ((at & 1 || at == last)); then hash=$(sha "01$(hex "$sibling")$hash")
     while ((at && !(at & 1))); do at=$((at >> 1)) last=$((last >> 1)); done
-  else hash=$(sha "01$hash$(hex "$sibling")"); fi
-  at=$((at >> 1)) last=$((last >> 1))
-done
-[ "$last $hash" = "0 $(hex "${text[2]}")" ] || fail "event.json is not in the log at its place"
-echo "VALID         content: event.json is event ${path[1]#index } of the $size under the head"
+  else hash=$(sha "01$hash$(hex "$sibling")"); fi; at=$((at >> 1)) last=$((last >> 1)); done
+[ "$last $hash" = "0 $(hex "${text[2]-}")" ] || fail "event.json is not in the log at its place"
+say "VALID         content: event.json is event $seq of the $size under the head"
 key=${vkey:-$(cat vkey)}; [ "${key%%+*}" = "${text[0]}" ] || fail "the head is of another log than the key"
 for note in epochs/*.note; do [ -e "$note" ] || continue # the key before vouches for each new one
-  sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-)
+  sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-) from=$(sed -n 's/^size //p' "$tmp/epoch")
   for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next
-  (($(sed -n 's/^size //p' "$tmp/epoch") < size)) || fail "$note hands over to a key that may not sign this head"
-done
+  if ! [[ $from =~ ^[1-9][0-9]{0,17}$ ]] || ((from >= size)); then fail "$note is of a key that may not sign this head"; fi; done
 signed "$key" "$tmp/text" checkpoint || fail "the head is not signed by $key"
-echo "VALID         signature: the log's key signed the head$([ -n "$vkey" ] || echo "; it came with the event: compare vkey")"
-while read -r by; do state=0; signed "$by" "$tmp/text" "$head" || state=$?
-  case $state in 0) echo "VALID         witness: ${by%%+*}" ;; 1) fail "witness ${by%%+*}: its cosignature is false" ;;
-    2) echo "UNVERIFIABLE  witness: ${by%%+*} did not cosign" ;; *) echo "UNVERIFIABLE  witness: ${by%%+*}: not Ed25519" ;; esac
-done < <(sed '/^log /d' "$witnesses" | grep -oE '[^ ]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+')
-[ "$witnesses" != /dev/null ] || echo "UNVERIFIABLE  witnesses: name their keys with --witnesses FILE"
-for token in *.tsr; do
-  if [ -z "$roots" ]; then echo "UNVERIFIABLE  time: name the authorities' roots with --roots FILE.pem"; break; fi
-  if [ ! -e "$token" ]; then echo "UNVERIFIABLE  time: no time-stamp came with the event"; exit 12; fi
+say "VALID         signature: the log's key signed the head$([ -n "$vkey" ] || echo "; it came with the event: compare vkey")"
+while read -r word name by rest; do state=0; case $word in # C2SP tlog-policy
+  witness) signed "$by" "$tmp/text" "$head" || state=$?; met[$name]=$((state == 0)); case $state in
+    0) say "VALID         witness: ${by%%+*}" ;; 1) fail "witness ${by%%+*}: its cosignature is false" ;;
+    2) say "UNVERIFIABLE  witness: ${by%%+*} did not cosign" ;; *) say "UNVERIFIABLE  witness: ${by%%+*}: its key is not Ed25519" ;; esac ;;
+  group) for one in $rest; do state=$((state + ${met[$one]:-0})); done; case $by in any) by=1 ;; all) by=$(wc -w <<<"$rest") ;; esac
+    if [[ $by =~ ^[1-9][0-9]?$ ]] && ((state >= by)); then met[$name]=1; fi ;;
+  quorum) quorum=$name ;; esac; done <"$policy"
+if [ "$quorum" = none ]; then say "UNVERIFIABLE  witnesses: name those to ask for with --witnesses POLICY"
+elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the quorum of the policy cosigned the head"
+else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; code=12; fi
+verify() { openssl ts -verify -in "$token" -data checkpoint -attime "$(date -d "$time" +%s)" -CAfile "$@" &>/dev/null; }
+for token in *.tsr; do { [ -n "$roots" ] && [ -e "$token" ]; } || continue
   time=$(openssl ts -reply -in "$token" -text 2>/dev/null | sed -n 's/\.[0-9]* / /; s/^Time stamp: //p') || fail "$token"
-  openssl ts -verify -in "$token" -data checkpoint -CAfile "$roots" -attime "$(date -d "$time" +%s)" &>/dev/null || fail "$token"
-  echo "VALID         time: the head was there by $time ($token)"
-done
+  openssl ts -reply -in "$token" -token_out 2>/dev/null | openssl pkcs7 -inform DER -print_certs >"$tmp/own" || fail "$token"
+  if verify "$roots"; then say "VALID         time: the head was there by $time ($token)"; stamped=1
+  elif verify "$tmp/own" -partial_chain; then say "UNVERIFIABLE  time: $token is under none of the roots"; else fail "$token"; fi; done
+if [ -z "$roots" ]; then say "UNVERIFIABLE  time: name the authorities' roots with --roots FILE.pem"
+elif [ $stamped = 0 ]; then say "UNVERIFIABLE  time: no time-stamp is under the roots"; code=12; fi; exit $code

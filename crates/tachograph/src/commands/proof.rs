@@ -106,6 +106,6 @@ fn write(
     }
     out.line(&[(
         DIM,
-        &format!("check it: {here}/verify.sh --vkey KEY --roots FILE.pem --witnesses FILE"),
+        &format!("check it: {here}/verify.sh --vkey KEY --roots FILE.pem --witnesses POLICY"),
     )])
 }
