@@ -287,10 +287,9 @@ class Anchors:
         if policy is None:
             why = "without a policy (--policy FILE) nobody says that this witness counts"
             return [(one.name, _stated(one.bytes), UNVERIFIABLE, why) for one in note.signatures[own:]], False
-        epoch = self._epochs.of_size(size)
-        if self._epochs.all[0].ed25519 not in policy.logs:
+        if not self._epochs.are_known_to(policy):
             return [], False
-        verified = note.verify([epoch.ed25519, *([epoch.ml_dsa] if epoch.ml_dsa else []), *policy.witnesses])
+        verified = note.verify(self._epochs.keys_of(size) + policy.witnesses)
         now = int(self._trust.at.timestamp()) if self._trust.at else None
         cosigned = policy.in_time(verified.signers, now)
         for witness, time in cosigned.items():
@@ -309,6 +308,11 @@ class Anchors:
         return by, enough
 
     # --- what they come to
+
+    def known_by(self, seq: int) -> datetime.datetime | None:
+        """By when outsiders that the auditor trusts had seen a head with event `seq`, and no later than the time judged as of."""
+        times = [one.latest for one in self.outside if one.verified and one.size > seq]
+        return min(times + ([self._trust.at] if self._trust.at else []), default=None)
 
     def _newest(self, kind: str) -> Outside | None:
         return max((one for one in self.outside if one.verified and one.kind == kind), key=lambda one: one.size, default=None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .event import Event
 from .faults import Malformed
 from .note import BadSignature, Checkpoint, Key, ML_DSA, ED25519, Note, Unsigned, decimal, unbase64
+from .policy import Policy
 from .tlog import EMPTY_ROOT
 
 _EPOCH = "tachograph/key-epoch/v1"
@@ -59,6 +60,15 @@ class Epochs:
 
     def of_size(self, size: int) -> Epoch:
         return next((epoch for epoch in reversed(self.all) if epoch.start < size), self.all[0])
+
+    def keys_of(self, size: int) -> list[Key]:
+        """The keys that may sign a checkpoint of `size`."""
+        epoch = self.of_size(size)
+        return [epoch.ed25519] + ([epoch.ml_dsa] if epoch.ml_dsa else [])
+
+    def are_known_to(self, policy: Policy) -> bool:
+        """Whether the policy names the key that the chain begins at."""
+        return self.all[0].ed25519 in policy.logs
 
     # --- the log's own account of its keys
 
@@ -129,9 +139,8 @@ class Epochs:
         note = Note.parse(data)
         claimed = Checkpoint.parse(note.text)
         epoch = self.of_size(claimed.size)
-        keys = [epoch.ed25519] + ([epoch.ml_dsa] if epoch.ml_dsa else [])
         try:
-            checkpoint, verified = Checkpoint.open(note, self.origin, keys)
+            checkpoint, verified = Checkpoint.open(note, self.origin, self.keys_of(claimed.size))
             if not any(signer.key == epoch.ed25519 for signer in verified.signers):
                 raise Unsigned()
         except Unsigned:

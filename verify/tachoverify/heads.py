@@ -1,11 +1,13 @@
 """The heads that the auditor holds: whatever else the store says, the log must extend them."""
 
+import datetime
 from collections.abc import Callable
 
 from .epochs import Epochs, WrongEpoch
 from .faults import Malformed
 from .note import BadSignature, Checkpoint, Note, Unsigned, decimal, unbase64
-from .report import UNVERIFIABLE, VALID, Report
+from .policy import Policy
+from .report import VALID, Report
 
 _RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 _MAX_HASHES = 64
@@ -38,11 +40,14 @@ class Heads:
             except Malformed as error:
                 report.lacks("witnesses", f"a head of the log in the file given ({error})")
 
-    def judge(self, epochs: Epochs, root_at: Callable[[int], bytes]) -> None:
+    def judge(self, epochs: Epochs, root_at: Callable[[int], bytes], policy: Policy | None,
+              known_by: Callable[[int], datetime.datetime | None]) -> None:
+        """`known_by` says by when outsiders that the auditor trusts had seen an event, if not after the time judged as of."""
         for note, head in self._held:
-            self._one(note, head, epochs, root_at)
+            self._one(note, head, epochs, root_at, policy, known_by)
 
-    def _one(self, note: bytes, head: Checkpoint, epochs: Epochs, root_at: Callable[[int], bytes]) -> None:
+    def _one(self, note: bytes, head: Checkpoint, epochs: Epochs, root_at: Callable[[int], bytes], policy: Policy | None,
+             known_by: Callable[[int], datetime.datetime | None]) -> None:
         report, size = self._report, head.size
         if head.origin != epochs.origin:
             report.fault("signature", "altered", None, f"the head that you hold is of the log {head.origin}, and this is {epochs.origin}")
@@ -55,14 +60,30 @@ class Heads:
         except (Malformed, BadSignature, Unsigned):
             report.fault("signature", "signature", None, f"the head of {size} events that you hold is not signed by this log's key")
             return
-        if revoked and (size > report.events or root_at(size) != head.root):
-            report.say("witnesses", UNVERIFIABLE, f"the head of {size} events that you hold is not of this log, but the key that "
-                       "signed it was revoked")
+        if size <= report.events and root_at(size) == head.root:
+            report.say("witnesses", VALID, f"the log extends the head of {size} events that you hold")
+        elif revoked and not _is_vouched_for(note, head, epochs, policy, known_by(revoked[1])):
+            report.lacks("witnesses", f"the head of {size} events that you hold is not of this log, and its key was revoked for it: "
+                         "word of somebody outside, from before the revocation, that it was the log's (--policy FILE)")
         elif size > report.events:
             report.fault("sequence", "removed", report.events,
                          f"you hold a head of {size} events, and the log has {report.events}: its end was cut off")
-        elif root_at(size) == head.root:
-            report.say("witnesses", VALID, f"the log extends the head of {size} events that you hold")
         else:
             report.fault("content", "altered", None,
                          f"the first {size} events are not those of the head that you hold: it is another history")
+
+
+def _is_vouched_for(data: bytes, head: Checkpoint, epochs: Epochs, policy: Policy | None, latest: datetime.datetime | None) -> bool:
+    """Whether those whom the policy names cosigned a head, whose key was revoked for it, while the key was still good.
+
+    Whoever writes the log can revoke its keys and state any time for that. So a cosignature counts for nothing only
+    where it states a time by which outsiders had seen the revocation: a thief of the key could have asked for it.
+    """
+    if policy is None or not epochs.are_known_to(policy):
+        return False
+    try:
+        signers = Note.parse(data).verify(epochs.keys_of(head.size) + policy.witnesses).signers
+    except BadSignature:
+        return False
+    cosigned = policy.in_time(signers, int(latest.timestamp()) if latest else None)
+    return bool(cosigned) and policy.meets_quorum(set(cosigned))

@@ -95,9 +95,9 @@ class Verification:
         self._judge_checkpoint()
         for fault in self.vault.faults_of_the_rest(report.ended):
             report.fault("bodies", fault.what, None, fault.detail)
-        heads.judge(self.epochs, self.tree.root_at)
         anchors = Anchors(self.store, self.options, self.epochs, self.tree.root_at, report)
         anchors.judge(self.published, self.told)
+        heads.judge(self.epochs, self.tree.root_at, self.options.policy, anchors.known_by)
         self._finish(anchors.outside)
 
     def _finish(self, outside: list[Outside]) -> None:

@@ -42,6 +42,12 @@ pub struct Bracket {
 }
 
 impl Bracket {
+    /// The later side, where the auditor's trust reaches it.
+    pub(super) fn trusted_not_after(&self) -> Option<Timestamp> {
+        let bound = self.not_after.as_ref().filter(|bound| bound.verified);
+        bound.map(|bound| bound.moment)
+    }
+
     /// Whether the two sides contradict each other.
     pub(super) fn is_empty(&self) -> bool {
         match (&self.not_before, &self.not_after) {

@@ -1,8 +1,7 @@
 //! Verification of a log that another tool wrote: C2SP tlog-tiles, a checkpoint, and nothing else.
 
-use super::anchors::Outside;
-use super::heads::{self, Head};
-use super::keys::LogKeys;
+use super::anchors::{Outside, seconds};
+use super::heads::{self, Head, Held};
 use super::tiles::Tree;
 use super::{Error, Kind, Options, Progress, Report, Subject};
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use storage::{Disk, LocalDisk};
-use tlog::note::{Note, VerifyingKey};
+use tlog::note::Note;
 use tlog::policy::Findings;
 use tlog::tile::{BundleId, TileId};
 use tlog::{Checkpoint, Hash, bundle, tile};
@@ -81,9 +80,13 @@ fn verify(
     if tree.size() == head.size() {
         compare(head, &tree, report);
     }
-    if let Ok(key) = report.verifier_key.parse::<VerifyingKey>() {
-        heads::judge(&heads, &LogKeys::new(key), &roots, tree.size(), report);
-    }
+    let held = Held {
+        origin: head.origin(),
+        events: tree.size(),
+        roots: &roots,
+        report,
+    };
+    held.judge_by_policy(&heads, options);
     super::anchors::conclude(&outside, options, report);
     report.doubt(
         Subject::Epoch,
@@ -103,11 +106,7 @@ fn signed(note: &Note, head: &Checkpoint, options: &Options, report: &mut Report
         report.lacks(Subject::Signature, what);
         return Vec::new();
     };
-    let now = options.at.and_then(|at| {
-        let seconds = u64::try_from(at.as_second()).unwrap_or_default();
-        tlog::cosignature::Timestamp::new(seconds.max(1)).ok()
-    });
-    match policy.weigh(note, now) {
+    match policy.weigh(note, options.at.and_then(seconds)) {
         Ok(findings) => {
             if let Some(signer) = findings.log.first() {
                 report.verifier_key = signer.key.to_string();

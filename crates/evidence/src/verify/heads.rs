@@ -1,7 +1,11 @@
 //! The heads that the auditor holds: whatever else the directory says, the log must extend them.
 
+use super::anchors::seconds;
+use super::brackets::Bracket;
 use super::keys::{LogKeys, refuse};
-use super::{Report, Subject};
+use super::{Options, Report, Subject};
+use crate::epochs::Signed;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tlog::note::Note;
 use tlog::receipt::Receipt;
@@ -46,45 +50,103 @@ pub(super) fn read(heads: &[Vec<u8>], report: &mut Report) -> Vec<Head> {
         .collect()
 }
 
-/// Holds the log, which has `events` events and `roots`, against each head.
-pub(super) fn judge(
-    heads: &[Head],
-    keys: &LogKeys,
-    roots: &BTreeMap<u64, Hash>,
-    events: u64,
-    report: &mut Report,
-) {
-    for head in heads {
-        let size = head.size();
-        if head.checkpoint.origin() != keys.origin() {
-            let detail = format!(
-                "the head that you hold is of the log {}, and this is {}",
-                head.checkpoint.origin(),
-                keys.origin()
-            );
-            report.fault(Subject::Signature, "altered", None, detail);
-            continue;
-        }
-        let revoked = match keys.open(head.note.to_string().as_bytes()) {
-            Ok(signed) => signed.revoked.is_some(),
-            Err(refusal) => {
-                let detail = format!(
-                    "the head of {size} events that you hold is not signed by this log's key: {refusal}"
-                );
-                refuse(report, &refusal, &detail);
+/// What the heads are held against.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    /// Name of the log.
+    pub(super) origin: &'a str,
+    /// Events that it has.
+    pub(super) events: u64,
+    /// Its roots at the sizes of the heads.
+    pub(super) roots: &'a BTreeMap<u64, Hash>,
+    pub(super) report: &'a mut Report,
+}
+
+impl Held<'_> {
+    /// Holds a store against each head. Needs the brackets: they tell when outsiders knew of a revocation.
+    pub(super) fn judge(mut self, heads: &[Head], keys: &LogKeys, options: &Options) {
+        for head in heads {
+            if !self.is_of_this_log(head) {
                 continue;
             }
-        };
-        match roots.get(&size) {
+            match keys.open(head.note.to_string().as_bytes()) {
+                Ok(Signed {
+                    revoked: Some(revoked),
+                    ..
+                }) => {
+                    let known_since = known_since(&self.report.brackets, revoked.event);
+                    let counts = is_vouched_for(head, keys, options, known_since);
+                    self.compare(head, counts);
+                }
+                Ok(_) => self.compare(head, true),
+                Err(refusal) => {
+                    let size = head.size();
+                    let detail = format!(
+                        "the head of {size} events that you hold is not signed by this log's key: {refusal}"
+                    );
+                    refuse(self.report, &refusal, &detail);
+                }
+            }
+        }
+    }
+
+    /// Holds the log of another tool against each head: its keys are those that the policy names.
+    pub(super) fn judge_by_policy(mut self, heads: &[Head], options: &Options) {
+        for head in heads {
+            if !self.is_of_this_log(head) {
+                continue;
+            }
+            let size = head.size();
+            let signed = options
+                .policy
+                .as_ref()
+                .map(|policy| policy.weigh(&head.note, None));
+            match signed {
+                Some(Ok(_)) => self.compare(head, true),
+                None | Some(Err(tlog::Error::UnknownLog(_))) => {
+                    let why = format!(
+                        "who may sign the head of {size} events that you hold is not known without a policy that names the log's key"
+                    );
+                    self.report.doubt(Subject::Witnesses, why);
+                }
+                Some(Err(error)) => {
+                    let detail = format!(
+                        "the head of {size} events that you hold is not signed by this log's key: {error}"
+                    );
+                    self.report
+                        .fault(Subject::Signature, "signature", None, detail);
+                }
+            }
+        }
+    }
+
+    fn is_of_this_log(&mut self, head: &Head) -> bool {
+        let (theirs, ours) = (head.checkpoint.origin(), self.origin);
+        if theirs != ours {
+            let detail =
+                format!("the head that you hold is of the log {theirs}, and this is {ours}");
+            self.report
+                .fault(Subject::Signature, "altered", None, detail);
+        }
+        theirs == ours
+    }
+
+    /// Whether the log extends a head that its key signed. `counts`: nobody but the log itself can have signed it, or
+    /// somebody vouches that it was the log's.
+    fn compare(&mut self, head: &Head, counts: bool) {
+        let (size, events) = (head.size(), self.events);
+        let report = &mut *self.report;
+        match self.roots.get(&size) {
             Some(root) if *root == head.checkpoint.root() => {
                 let detail = format!("the log extends the head of {size} events that you hold");
                 report.rests(Subject::Witnesses, detail);
             }
-            _ if revoked => {
-                let why = format!(
-                    "the head of {size} events that you hold is not of this log, but the key that signed it was revoked"
+            _ if !counts => {
+                let what = format!(
+                    "the head of {size} events that you hold is not of this log, and its key was revoked for it: word of \
+                     somebody outside, from before the revocation, that it was the log's (--policy FILE)"
                 );
-                report.doubt(Subject::Witnesses, why);
+                report.lacks(Subject::Witnesses, what);
             }
             _ if size > events => {
                 let detail = format!(
@@ -104,4 +166,32 @@ pub(super) fn judge(
             }
         }
     }
+}
+
+/// By when outsiders that the auditor trusts had seen a head with event `seq`.
+fn known_since(brackets: &[Bracket], seq: u64) -> Option<Timestamp> {
+    brackets
+        .iter()
+        .find(|range| (range.from..range.to).contains(&seq))
+        .and_then(Bracket::trusted_not_after)
+}
+
+/// Whether those whom the auditor trusts cosigned a head, whose key was revoked for it, while the key was still good.
+///
+/// Whoever writes the log can revoke its keys and state any time for that. So a cosignature counts for nothing only
+/// where it states a time by which outsiders had seen the revocation: a thief of the key could have asked for it.
+fn is_vouched_for(
+    head: &Head,
+    keys: &LogKeys,
+    options: &Options,
+    known_since: Option<Timestamp>,
+) -> bool {
+    let Some(policy) = &options.policy else {
+        return false;
+    };
+    let policy = keys.known_to(policy, head.size());
+    let latest = [options.at, known_since].into_iter().flatten().min();
+    policy
+        .weigh(&head.note, latest.and_then(seconds))
+        .is_ok_and(|findings| !findings.cosigned.is_empty() && findings.meets_quorum())
 }

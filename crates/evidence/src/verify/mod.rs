@@ -33,7 +33,7 @@ use crate::store::Store;
 use crate::tiles::CHECKPOINT;
 use anchors::{Judge, Outside, Told};
 use event::Line;
-use heads::Head;
+use heads::{Head, Held};
 use keys::LogKeys;
 use sequence::Sequence;
 use std::collections::BTreeMap;
@@ -356,7 +356,6 @@ impl<'a> Verifier<'a> {
     /// What outsiders say of the log.
     fn outside(&mut self, keys: &LogKeys) -> Vec<Outside> {
         let (roots, events) = (&self.roots, self.report.events);
-        heads::judge(&self.heads, keys, roots, events, &mut self.report);
         let judge = Judge {
             disk: self.store.disk(),
             options: self.options,
@@ -368,6 +367,13 @@ impl<'a> Verifier<'a> {
         };
         let outside = judge.all(&self.signed.published, std::mem::take(&mut self.told));
         anchors::conclude(&outside, self.options, &mut self.report);
+        let held = Held {
+            origin: keys.origin(),
+            events,
+            roots,
+            report: &mut self.report,
+        };
+        held.judge(&self.heads, keys, self.options);
         outside
     }
 

@@ -1,6 +1,6 @@
 //! The verdict on the witnesses' cosignatures of one published head.
 
-use super::sha256_hex;
+use super::{seconds, sha256_hex};
 use crate::verify::keys::LogKeys;
 use crate::verify::{Options, Verdict};
 use jiff::Timestamp;
@@ -53,11 +53,7 @@ pub(super) fn judge(
         return Ok(found);
     };
     let policy = keys.known_to(policy, size);
-    let now = options.at.map(|at| {
-        let seconds = u64::try_from(at.as_second()).unwrap_or_default();
-        tlog::cosignature::Timestamp::new(seconds.max(1))
-    });
-    let now = now.transpose().map_err(|error| error.to_string())?;
+    let now = options.at.and_then(seconds);
     let findings = match policy.weigh(&note, now) {
         Ok(findings) => findings,
         // The policy is for other logs: said once, with the log's key.

@@ -468,6 +468,12 @@ pub(super) fn conclude(outside: &[Outside], options: &Options, report: &mut Repo
     }
 }
 
+/// A time as cosignatures state it; `None` for one that none can state.
+pub(super) fn seconds(time: Timestamp) -> Option<tlog::cosignature::Timestamp> {
+    let seconds = u64::try_from(time.as_second()).unwrap_or_default();
+    tlog::cosignature::Timestamp::new(seconds.max(1)).ok()
+}
+
 /// SHA-256 in lower-case hexadecimal.
 fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(crate::body::sha256(bytes))
