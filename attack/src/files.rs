@@ -1,5 +1,6 @@
 //! Files of a store as an attacker sees them: copied, listed, changed in place.
 
+use crate::Failure;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,12 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts a copy of a directory in the place of another.
+pub(crate) fn put_in_place(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs_err::remove_dir_all(to)?;
+    Ok(copy(from, to)?)
 }
 
 /// Every file beneath a directory, relative to it, in order.

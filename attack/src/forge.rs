@@ -4,9 +4,12 @@
 use crate::Failure;
 use crate::files;
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hkdf;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use tlog::cosignature::Cosigner;
 use tlog::note::SigningKey;
 use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
 use tlog::{Checkpoint, bundle, leaf_hash};
@@ -36,27 +39,41 @@ impl Log {
     }
 
     /// The first event of a kind, at or after a place.
-    pub(crate) fn find(&self, kind: &str, from: u64) -> Option<u64> {
-        let wanted = format!(r#""kind":"{kind}""#);
-        (from..self.len()).find(|seq| self.says(*seq, &wanted))
+    pub(crate) fn find(&self, kind: &str, from: u64) -> Result<u64, Failure> {
+        self.saying(&format!(r#""kind":"{kind}""#), from)
     }
 
-    /// Whether an event's line holds a text.
-    pub(crate) fn says(&self, seq: u64, text: &str) -> bool {
-        self.line(seq).is_some_and(|line| {
+    /// The last event of a kind.
+    pub(crate) fn last(&self, kind: &str) -> Result<u64, Failure> {
+        let mut last = self.find(kind, 0)?;
+        while let Ok(next) = self.find(kind, last + 1) {
+            last = next;
+        }
+        Ok(last)
+    }
+
+    /// The first event at or after a place whose line holds a text.
+    pub(crate) fn saying(&self, text: &str, from: u64) -> Result<u64, Failure> {
+        let says = |line: &Vec<u8>| {
             line.windows(text.len())
                 .any(|window| window == text.as_bytes())
-        })
+        };
+        (0..)
+            .zip(&self.lines)
+            .find(|(seq, line)| *seq >= from && says(line))
+            .map(|(seq, _)| seq)
+            .ok_or_else(|| format!("no event from {from} on says {text}").into())
     }
 
-    pub(crate) fn line(&self, seq: u64) -> Option<&Vec<u8>> {
-        self.lines.get(usize::try_from(seq).ok()?)
+    pub(crate) fn line(&self, seq: u64) -> Result<&Vec<u8>, Failure> {
+        self.lines
+            .get(usize::try_from(seq)?)
+            .ok_or_else(|| format!("there is no event {seq}").into())
     }
 
-    pub(crate) fn line_mut(&mut self, seq: u64) -> Result<&mut Vec<u8>, Failure> {
-        usize::try_from(seq)
-            .ok()
-            .and_then(|at| self.lines.get_mut(at))
+    fn line_mut(&mut self, seq: u64) -> Result<&mut Vec<u8>, Failure> {
+        self.lines
+            .get_mut(usize::try_from(seq)?)
             .ok_or_else(|| format!("there is no event {seq}").into())
     }
 
@@ -67,6 +84,16 @@ impl Log {
             0 => Err(format!("event {seq} does not say {before}").into()),
             _ => Ok(()),
         }
+    }
+
+    /// Makes an event say something else in a field.
+    pub(crate) fn reword(&mut self, seq: u64, name: &str, text: &str) -> Result<(), Failure> {
+        let line = String::from_utf8_lossy(self.line(seq)?).into_owned();
+        let field = format!(r#""{name}":""#);
+        let (head, rest) = line.split_once(&field).ok_or("it has no such field")?;
+        let (_, tail) = rest.split_once('"').ok_or("its field does not end")?;
+        *self.line_mut(seq)? = format!(r#"{head}{field}{text}"{tail}"#).into_bytes();
+        Ok(())
     }
 
     /// Gives every event the number of its place, every stream its counter without holes, and every end of a call the number
@@ -92,17 +119,20 @@ impl Log {
         }
     }
 
-    /// The root over the first `size` events.
-    pub(crate) fn tree(&self, size: u64) -> TileBuilder {
+    /// Gives every event the number of its place, and leaves the streams as they are.
+    pub(crate) fn renumber_places(&mut self) {
+        for (seq, line) in (0_u64..).zip(&mut self.lines) {
+            *line = put(&String::from_utf8_lossy(line), "seq", seq).into_bytes();
+        }
+    }
+
+    /// The head over the first `size` events.
+    pub(crate) fn head(&self, size: u64, origin: &str) -> Result<Checkpoint, Failure> {
         let mut tree = TileBuilder::new();
-        for line in self
-            .lines
-            .iter()
-            .take(usize::try_from(size).unwrap_or(usize::MAX))
-        {
+        for line in self.lines.iter().take(usize::try_from(size)?) {
             tree.push(leaf_hash(line), |_, _| ());
         }
-        tree
+        Ok(Checkpoint::new(origin, size, tree.root())?)
     }
 
     /// Writes everything that is made of the events: tiles, bundles, the position. The checkpoint stays what it is.
@@ -149,7 +179,7 @@ impl Log {
     pub(crate) fn write_signed(&self, dir: &Path, key: &SigningKey) -> Result<(), Failure> {
         self.write(dir)?;
         let origin = key.verifying_key().name();
-        let note = Checkpoint::new(origin, self.len(), self.tree(self.len()).root())?.sign(key)?;
+        let note = self.head(self.len(), origin)?.sign(key)?;
         fs_err::write(dir.join("log/checkpoint"), note.to_string())?;
         Ok(())
     }
@@ -204,15 +234,49 @@ pub(crate) fn packed(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(stored)
 }
 
-/// The private key that lies in a store: what a thief has.
-pub(crate) fn stolen_key(dir: &Path) -> Result<SigningKey, Failure> {
-    let text = fs_err::read_to_string(dir.join("keys/log.key"))?;
-    let seed = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|seed| <[u8; 32]>::try_from(hex::decode(seed).ok()?).ok())
-        .ok_or("keys/log.key is not a key file")?;
-    Ok(SigningKey::from_seed(&origin(dir)?, &seed)?)
+/// Whoever took the private key of an epoch out of a store.
+pub(crate) struct Thief {
+    /// Signs checkpoints.
+    pub(crate) key: SigningKey,
+    /// Signs the published ones as well.
+    cosigner: Cosigner,
+}
+
+impl Thief {
+    /// Who copied the store at `dir`.
+    pub(crate) fn of(dir: &Path) -> Result<Self, Failure> {
+        let text = fs_err::read_to_string(dir.join("keys/log.key"))?;
+        let seed = text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|seed| <[u8; 32]>::try_from(hex::decode(seed).ok()?).ok())
+            .ok_or("keys/log.key is not a key file")?;
+        let mut derived = [0; 32];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+            .extract(&seed)
+            .expand(&[b"tachograph ml-dsa-44 v1"], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut derived))
+            .map_err(|_| "no key can be derived")?;
+        let origin = origin(dir)?;
+        Ok(Self {
+            key: SigningKey::from_seed(&origin, &seed)?,
+            cosigner: Cosigner::ml_dsa_44(&origin, &derived)?,
+        })
+    }
+
+    /// Publishes the head of all events, as the recorder does; where it lies.
+    pub(crate) fn publish(&self, dir: &Path, log: &Log) -> Result<PathBuf, Failure> {
+        let head = log.head(log.len(), self.key.verifying_key().name())?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let time = tlog::cosignature::Timestamp::new(now.as_secs())?;
+        let note = head
+            .sign(&self.key)?
+            .with_signature(self.cosigner.cosign(&head, time)?)?;
+        let own = dir.join(format!("anchors/{:020}", log.len()));
+        fs_err::create_dir_all(&own)?;
+        fs_err::write(own.join("checkpoint"), note.to_string())?;
+        Ok(own)
+    }
 }
 
 /// The log's name.

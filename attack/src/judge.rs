@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::process::arg;
 use crate::scene::Scene;
-use serde_json::Value;
+use serde::Deserialize;
 use std::path::Path;
 
 /// Who looks, and what they hold that did not come with the store.
@@ -13,33 +13,114 @@ pub(crate) enum View {
     Alone,
     /// The log's first key.
     Pinned,
-    /// Key, witnesses with their quorum, the authorities' roots, a head from an earlier day and the newest of the second place.
+    /// Key, and the authorities' roots.
+    Rooted,
+    /// Key, roots, witnesses with their quorum, a head from an earlier day and the newest of the second place.
     Outside,
 }
 
 impl View {
-    pub(crate) const ALL: [Self; 3] = [Self::Alone, Self::Pinned, Self::Outside];
+    pub(crate) const ALL: [Self; 4] = [Self::Alone, Self::Pinned, Self::Rooted, Self::Outside];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Alone => "the store alone",
             Self::Pinned => "a pinned key",
-            Self::Outside => "anchors",
+            Self::Rooted => "the authorities' roots",
+            Self::Outside => "anchors held elsewhere",
+        }
+    }
+
+    /// Claims that nobody who knows no more than this can call valid.
+    const fn beyond(self) -> &'static [&'static str] {
+        match self {
+            Self::Alone | Self::Pinned => &["time", "witnesses"],
+            Self::Rooted => &["witnesses"],
+            Self::Outside => &[],
         }
     }
 }
 
-/// What one verifier said.
-#[derive(Debug, Clone)]
+/// What the verifier that an attack must not get past has to say. Something else, and another rule than the one meant
+/// has noticed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Notice {
+    /// Exit code 10. The first fault refutes `claim`, in this `word`, and its sentence holds `says`.
+    Invalid {
+        claim: &'static str,
+        word: &'static str,
+        says: &'static str,
+    },
+    /// Exit code 12, and no fault. `claim` is unverifiable, and what is missing first holds `says`.
+    Unverifiable {
+        claim: &'static str,
+        says: &'static str,
+    },
+    /// Exit code 12: verification cannot begin, for a reason that holds `says`.
+    Refused { says: &'static str },
+}
+
+impl Notice {
+    pub(crate) const fn code(self) -> i32 {
+        match self {
+            Self::Invalid { .. } => 10,
+            Self::Unverifiable { .. } | Self::Refused { .. } => 12,
+        }
+    }
+
+    /// Whether this is what was said.
+    pub(crate) fn is_said_by(self, finding: &Finding) -> bool {
+        let right = match self {
+            Self::Invalid { claim, word, says } => finding.faults.first().is_some_and(|fault| {
+                fault.claim == claim && fault.what == word && fault.detail.contains(says)
+            }),
+            Self::Unverifiable { claim, says } => {
+                finding.faults.is_empty()
+                    && finding.doubts(claim)
+                    && finding.lacks().is_some_and(|what| what.contains(says))
+            }
+            Self::Refused { says } => finding.refusal().is_some_and(|why| why.contains(says)),
+        };
+        right && finding.code == self.code()
+    }
+}
+
+/// What one verifier said: the document of `tacho verify --json`.
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Finding {
-    /// Exit code of `tacho verify`.
+    /// Exit code.
+    #[serde(skip)]
     pub(crate) code: i32,
-    /// What is wrong, and of which event, as the verifier names it first.
-    pub(crate) first: Option<(Option<u64>, String)>,
-    /// Claims that are not `valid`: name and verdict.
-    pub(crate) doubts: Vec<(String, String)>,
-    /// What it could not find.
-    pub(crate) missing: Option<String>,
+    /// What is wrong, first in the log first.
+    #[serde(default)]
+    pub(crate) faults: Vec<Fault>,
+    #[serde(default)]
+    claims: Vec<Claim>,
+    #[serde(default)]
+    missing: Vec<String>,
+    #[serde(default)]
+    error: Option<Refusal>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Fault {
+    pub(crate) claim: String,
+    pub(crate) what: String,
+    pub(crate) seq: Option<u64>,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Claim {
+    claim: String,
+    verdict: String,
+}
+
+/// Why verification did not begin.
+#[derive(Debug, Clone, Deserialize)]
+struct Refusal {
+    causes: Vec<String>,
 }
 
 impl Finding {
@@ -48,12 +129,26 @@ impl Finding {
         matches!(self.code, 0 | 11)
     }
 
-    /// Whether it says outright that a claim about the outside holds, which nobody can know without an outside.
-    pub(crate) fn overclaims(&self) -> bool {
-        self.passes()
-            && !["witnesses", "time"]
-                .iter()
-                .all(|claim| self.doubts.iter().any(|(name, _)| name == claim))
+    /// What is missing first.
+    pub(crate) fn lacks(&self) -> Option<&str> {
+        self.missing.first().map(String::as_str)
+    }
+
+    /// What kept verification from beginning.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.error.as_ref()?.causes.first().map(String::as_str)
+    }
+
+    /// Whether it left a claim open.
+    fn doubts(&self, claim: &str) -> bool {
+        let mut all = self.claims.iter();
+        all.any(|own| own.claim == claim && own.verdict == "unverifiable")
+    }
+
+    /// The claim that it calls valid, which nobody can know who holds what `view` holds.
+    pub(crate) fn overclaims(&self, view: View) -> Option<&'static str> {
+        let mut beyond = view.beyond().iter().copied();
+        beyond.find(|claim| self.passes() && !self.doubts(claim))
     }
 }
 
@@ -65,50 +160,23 @@ pub(crate) fn look(scene: &Scene, view: View, store: &Path) -> Result<Finding, F
     match view {
         View::Alone => {}
         View::Pinned => arguments.extend(["--policy", &key_only]),
+        View::Rooted => arguments.extend(["--policy", &key_only, "--roots", &roots]),
         View::Outside => {
             arguments.extend(["--policy", &policy, "--roots", &roots]);
             arguments.extend(["--head", &head, "--head", &newest]);
         }
     }
     let said = scene.tacho.run(&arguments)?;
-    let report: Value = match serde_json::from_str(&said.stdout) {
-        Ok(report) => report,
-        // It could not begin: the error says why, as JSON on the other side.
-        Err(_) => serde_json::from_str(&said.stderr).unwrap_or_default(),
+    let unexpected = |why: &dyn std::fmt::Display| -> Failure {
+        let (code, out, err) = (said.code, &said.stdout, &said.stderr);
+        format!("verify ended with {code} ({why}): {out}{err}").into()
     };
     if ![0, 10, 11, 12].contains(&said.code) {
-        return Err(format!(
-            "verify ended with {}: {}{}",
-            said.code, said.stdout, said.stderr
-        )
-        .into());
+        return Err(unexpected(&"no verdict"));
     }
-    let fault = report.pointer("/faults/0");
-    let first = fault.map(|fault| {
-        let text = |name: &str| fault.get(name).and_then(Value::as_str).unwrap_or_default();
-        let seq = fault.get("seq").and_then(Value::as_u64);
-        (seq, format!("{}: {}", text("what"), text("detail")))
-    });
-    let stopped = || {
-        let error = report.get("error")?;
-        let cause = report.get("cause").or_else(|| report.pointer("/causes/0"));
-        Some((None, cause.unwrap_or(error).as_str()?.to_owned()))
-    };
-    let claims = report.get("claims").and_then(Value::as_array);
-    let doubts = claims.into_iter().flatten().filter_map(|claim| {
-        let text = |name: &str| claim.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some((
-            text("claim")?,
-            text("verdict").filter(|verdict| verdict != "valid")?,
-        ))
-    });
+    let report: Finding = serde_json::from_str(&said.stdout).map_err(|error| unexpected(&error))?;
     Ok(Finding {
         code: said.code,
-        first: first.or_else(stopped),
-        doubts: doubts.collect(),
-        missing: report
-            .pointer("/missing/0")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        ..report
     })
 }

@@ -8,6 +8,7 @@ mod judge;
 mod process;
 mod scene;
 mod table;
+mod token;
 mod untouched;
 
 use clap::Parser;

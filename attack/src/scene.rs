@@ -23,6 +23,11 @@ pub(crate) struct Scene {
     pub(crate) earlier: PathBuf,
     /// What the operator made of the older copy, out of everybody's sight: the same keys, another history.
     pub(crate) fork: PathBuf,
+    /// As `earlier` and `fork`, from within the third epoch: the newest head is of the same key.
+    pub(crate) recent: PathBuf,
+    pub(crate) recent_fork: PathBuf,
+    /// Another history from the very beginning, under the victim's first key, of which nobody outside was told.
+    pub(crate) beginning: PathBuf,
     /// The store of another recorder.
     pub(crate) stranger: PathBuf,
     /// Held by the auditor since the log began: the first key, the witnesses and their quorum, the roots of the authorities.
@@ -62,6 +67,8 @@ impl Scene {
         );
         fs_err::write(&plain, &stage)?;
         start(&tacho, &victim, &plain)?.stop()?;
+        let beginning = at("beginning");
+        files::copy(&victim, &beginning)?;
         let vkey = fs_err::read_to_string(victim.join("log/vkey"))?;
         let vkey = vkey.trim();
         let key_only = at("key-only.policy");
@@ -117,7 +124,7 @@ impl Scene {
         traffic(&server, 6)?;
         anchor(&tacho, &victim)?;
         let head = at("held.head");
-        let newest = newest_anchor(&victim)?.ok_or("nothing was anchored")?;
+        let (_, newest) = newest_with(&victim, "cosigned")?;
         fs_err::copy(newest.join("cosigned"), &head)?;
         server.stop()?;
         let earlier = at("earlier");
@@ -131,6 +138,14 @@ impl Scene {
         traffic(&server, 8)?;
         anchor(&tacho, &victim)?;
         server.stop()?;
+        let recent = at("recent");
+        files::copy(&victim, &recent)?;
+        let recent_fork = at("recent-fork");
+        files::copy(&victim, &recent_fork)?;
+        let server = start(&tacho, &victim, &anchored)?;
+        traffic(&server, 6)?;
+        anchor(&tacho, &victim)?;
+        server.stop()?;
 
         let newest = at("newest.head");
         let own = files::list(&place)?
@@ -140,12 +155,14 @@ impl Scene {
         fs_err::copy(place.join(own), &newest)?;
 
         // And as it was not: no witness is told of it.
-        let server = start(&tacho, &fork, &plain)?;
-        traffic(&server, 8)?;
-        server.stop()?;
+        for other in [&fork, &recent_fork, &beginning] {
+            let server = start(&tacho, other, &plain)?;
+            traffic(&server, 24)?;
+            server.stop()?;
+        }
         let stranger = at("stranger");
         let server = start(&tacho, &stranger, &plain)?;
-        traffic(&server, 8)?;
+        traffic(&server, 60)?;
         server.stop()?;
         for witness in witnesses {
             witness.stop()?;
@@ -155,6 +172,9 @@ impl Scene {
             victim,
             earlier,
             fork,
+            recent,
+            recent_fork,
+            beginning,
             stranger,
             policy,
             key_only,
@@ -235,14 +255,23 @@ fn anchor(tacho: &Tacho, data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The newest of the anchored heads that the witnesses cosigned.
-pub(crate) fn newest_anchor(data: &Path) -> Result<Option<PathBuf>, Failure> {
+/// The anchored heads of a store, oldest first: events that they cover, and where they lie.
+pub(crate) fn sized(store: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
     let mut found = Vec::new();
-    for entry in fs_err::read_dir(data.join("anchors"))? {
-        let path = entry?.path();
-        if path.join("cosigned").exists() {
-            found.push(path);
+    for entry in fs_err::read_dir(store.join("anchors"))? {
+        let entry = entry?;
+        if entry.path().join("checkpoint").exists() {
+            let name = entry.file_name();
+            found.push((name.to_string_lossy().parse()?, entry.path()));
         }
     }
-    Ok(found.into_iter().max())
+    found.sort();
+    Ok(found)
+}
+
+/// The newest of the anchored heads that have a file of that name.
+pub(crate) fn newest_with(store: &Path, name: &str) -> Result<(u64, PathBuf), Failure> {
+    let mut all = sized(store)?.into_iter().rev();
+    all.find(|(_, dir)| dir.join(name).exists())
+        .ok_or_else(|| format!("no head has {name}").into())
 }

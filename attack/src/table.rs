@@ -2,14 +2,14 @@
 
 use crate::Failure;
 use crate::attacks::Attack;
-use crate::judge::{Finding, View};
+use crate::judge::{Finding, Notice, View};
 use std::fmt::Write as _;
 use std::path::Path;
 
 const BEGIN: &str = "<!-- made by ./x attack: begin -->";
 const END: &str = "<!-- made by ./x attack: end -->";
 
-/// What three verifiers said of one attack.
+/// What the verifiers said of one attack.
 pub(crate) struct Row<'a> {
     pub(crate) attack: &'a Attack,
     pub(crate) findings: Vec<(View, Finding)>,
@@ -24,64 +24,84 @@ impl Row<'_> {
 
     /// What keeps the attack from being as it is claimed.
     pub(crate) fn complaint(&self) -> Option<String> {
-        for (view, finding) in &self.findings {
-            if *view >= self.attack.noticed_by && finding.passes() {
-                return Some(format!("not noticed with {}", view.name()));
+        let Attack {
+            noticed_by, notice, ..
+        } = self.attack;
+        self.findings.iter().find_map(|(view, finding)| {
+            let with = view.name();
+            if view < noticed_by {
+                if !finding.passes() {
+                    return Some(format!("noticed with {with} already"));
+                }
+                let claim = finding.overclaims(*view)?;
+                return Some(format!("with {with} the claim {claim} is called valid"));
             }
-            if *view < View::Outside && finding.overclaims() {
-                return Some(format!(
-                    "with {} it says that the outside vouches for it",
-                    view.name()
-                ));
+            if view == noticed_by && !notice.is_said_by(finding) {
+                return Some(format!("with {with} {notice:?} is not what is said"));
             }
-        }
-        None
+            // Whoever knows more says no less.
+            let weaker = finding.code != notice.code() && finding.code != 10;
+            weaker.then(|| format!("with {with} the exit code is {}", finding.code))
+        })
     }
 }
 
 /// The rows as they stand in the document.
 pub(crate) fn rows(rows: &[Row<'_>]) -> String {
     let mut text = String::from(
-        "| attack | what it takes | noticed with | verdict | first record named | what is said | who else was asked |\n|---|---|---|---|---|---|---|\n",
+        "| attack | what it takes | noticed with | verdict | refuted or left open | first record named | what is said | who else was asked |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
-        let noticed = row.noticed_by();
-        let finding = noticed.and_then(|view| row.findings.iter().find(|(own, _)| *own == view));
-        let (verdict, record, said) = finding.map_or_else(
-            || ("none".to_owned(), String::new(), String::new()),
-            |(_, finding)| {
-                let verdict = if finding.code == 10 {
-                    "INVALID"
-                } else {
-                    "UNVERIFIABLE"
-                };
-                let (seq, text) = finding.first.clone().unwrap_or_default();
-                let text = if text.is_empty() {
-                    finding.missing.clone().unwrap_or_default()
-                } else {
-                    text
-                };
-                let record = seq.map_or("the log".to_owned(), |seq| format!("event {seq}"));
-                (format!("{verdict} ({})", finding.code), record, cell(&text))
-            },
-        );
-        let by = match noticed {
-            Some(View::Alone) => "the store alone",
-            Some(View::Pinned) => "a pinned key; **the store alone cannot tell**",
-            Some(View::Outside) => "anchors held elsewhere; **the store alone cannot tell**",
-            None => "**nothing**",
-        };
+        let Attack {
+            name, holds, fell, ..
+        } = row.attack;
         // Writing to a String cannot fail.
         writeln!(
             text,
-            "| {} | {} | {by} | {verdict} | {record} | {said} | {} |",
-            row.attack.name,
-            row.attack.holds,
-            row.attack.fell.unwrap_or("")
+            "| {name} | {holds} | {} | {} |",
+            row.noticed(),
+            fell.unwrap_or_default()
         )
         .ok();
     }
     text
+}
+
+impl Row<'_> {
+    /// The cells on who notices, and what they say.
+    fn noticed(&self) -> String {
+        let mut findings = self.findings.iter();
+        let Some((view, finding)) = findings.find(|(_, finding)| !finding.passes()) else {
+            return "**nothing** | none | | |".into();
+        };
+        let by = match view {
+            View::Alone => View::Alone.name().to_owned(),
+            more => format!("{}; **the store alone cannot tell**", more.name()),
+        };
+        let (verdict, claim) = match self.attack.notice {
+            Notice::Invalid { claim, .. } => ("INVALID", claim),
+            Notice::Unverifiable { claim, .. } => ("UNVERIFIABLE", claim),
+            Notice::Refused { .. } => ("UNVERIFIABLE", "all"),
+        };
+        let fault = finding.faults.first();
+        let record = fault
+            .and_then(|fault| fault.seq)
+            .map_or("the log".to_owned(), |seq| format!("event {seq}"));
+        let said = match fault {
+            Some(fault) => format!("{}: {}", fault.what, fault.detail),
+            None => finding
+                .lacks()
+                .or(finding.refusal())
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        let code = finding.code;
+        format!(
+            "{by} | {verdict} ({code}) | {claim} | {record} | {}",
+            cell(&said)
+        )
+    }
 }
 
 /// Text in a cell of a table: what varies from one run to the next, and what a table cannot hold, left out.

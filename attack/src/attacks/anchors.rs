@@ -1,40 +1,57 @@
-//! On what vouches for the log from outside.
+//! On the files in which the outside vouches for the log, without a key.
 
-use super::Attack;
-use super::storage::sized;
+use super::{Attack, Make};
 use crate::Failure;
-use crate::judge::View;
-use crate::scene::{Scene, newest_anchor};
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::judge::{Notice, View};
+use crate::scene::{newest_with, sized};
+use crate::token;
 use std::path::{Path, PathBuf};
-use testkit::authority::{EC, INTERMEDIATE, ROOT, RSA, Style};
+use testkit::authority::EC;
+
+/// An event commits to the token, and this is another.
+const ANOTHER_TOKEN: Notice = Notice::Invalid {
+    claim: "time",
+    word: "altered",
+    says: "it is not the one that event",
+};
 
 pub(crate) fn attacks() -> Vec<Attack> {
-    let attack = |name, noticed_by, make| Attack {
+    let attack = |name, notice, make: Make| Attack {
         name,
         holds: "the disk",
         fell: None,
-        noticed_by,
+        noticed_by: View::Alone,
+        notice,
         make,
     };
     vec![
-        attack("remove every anchor's file", View::Alone, |_, dir| {
-            fs_err::remove_dir_all(dir.join("anchors"))?;
-            Ok(())
-        }),
-        attack("remove one time stamp", View::Alone, |_, dir| {
-            fs_err::remove_file(stamp(dir, "rsa")?)?;
-            Ok(())
-        }),
+        attack(
+            "remove every anchor's file",
+            Notice::Unverifiable {
+                claim: "time",
+                says: "/checkpoint, which event",
+            },
+            |_, dir| Ok(fs_err::remove_dir_all(dir.join("anchors"))?),
+        ),
+        attack(
+            "remove one time stamp",
+            Notice::Unverifiable {
+                claim: "time",
+                says: "/rsa.tsr, which event",
+            },
+            |_, dir| Ok(fs_err::remove_file(newest_stamp(dir)?)?),
+        ),
         attack(
             "swap the time stamps of two heads",
-            View::Alone,
+            ANOTHER_TOKEN,
             |_, dir| {
-                let all = stamps(dir, "rsa")?;
-                let (Some(first), Some(last)) = (all.first(), all.last()) else {
+                let mut all = sized(dir)?.into_iter().map(|(_, own)| own.join("rsa.tsr"));
+                let first = all.find(|path| path.exists()).ok_or("no time stamp")?;
+                let last = newest_stamp(dir)?;
+                let (a, b) = (fs_err::read(&first)?, fs_err::read(&last)?);
+                if a == b {
                     return Err("one time stamp only".into());
-                };
-                let (a, b) = (fs_err::read(first)?, fs_err::read(last)?);
+                }
                 fs_err::write(first, b)?;
                 fs_err::write(last, a)?;
                 Ok(())
@@ -42,11 +59,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         attack(
             "strip the witnesses' cosignatures",
-            View::Outside,
+            Notice::Unverifiable {
+                claim: "witnesses",
+                says: "the cosignature by",
+            },
             |_, dir| {
-                for path in sized(dir)? {
-                    if path.join("cosigned").exists() {
-                        fs_err::copy(path.join("checkpoint"), path.join("cosigned"))?;
+                for (_, own) in sized(dir)? {
+                    if own.join("cosigned").exists() {
+                        fs_err::copy(own.join("checkpoint"), own.join("cosigned"))?;
                     }
                 }
                 Ok(())
@@ -54,9 +74,13 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         attack(
             "downgrade: strip the post-quantum signature",
-            View::Alone,
+            Notice::Invalid {
+                claim: "signature",
+                word: "signature",
+                says: "the signature of the log's ML-DSA-44 key is missing",
+            },
             |_, dir| {
-                let newest = newest_anchor(dir)?.ok_or("no anchor")?;
+                let (_, newest) = newest_with(dir, "cosigned")?;
                 let path = newest.join("checkpoint");
                 let text = fs_err::read_to_string(&path)?;
                 let (body, lines) = text.split_once("\n\n").ok_or("no note")?;
@@ -67,86 +91,20 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         Attack {
             holds: "the disk and an authority that nobody trusts",
-            fell: Some("wakeprint: a rewritten log under a fresh time stamp is \"valid\""),
             ..attack(
                 "replace a time stamp by a fresh one of another authority",
-                View::Alone,
-                |scene, dir| forged(scene, dir, EC, Style::Plain),
-            )
-        },
-        Attack {
-            holds: "the disk and an authority that nobody trusts",
-            fell: Some("rfc3161-client before 1.0.6, timestamp-authority (GHSA-xm5m-wgh2-rrg3)"),
-            ..attack(
-                "replace a time stamp by one with the trusted certificates injected",
-                View::Alone,
+                ANOTHER_TOKEN,
                 |scene, dir| {
-                    // The rogue's certificates have the trusted names already; now the trusted ones lie beside them.
-                    let bag = scene.rogue.dir().join(format!("{INTERMEDIATE}.pem"));
-                    let own = scene.rogue.pem(INTERMEDIATE)?;
-                    let trusted: Result<String, _> = [RSA, INTERMEDIATE, ROOT]
-                        .iter()
-                        .map(|name| scene.authority.pem(name))
-                        .collect();
-                    fs_err::write(&bag, format!("{}{own}", trusted?))?;
-                    let forged = forged(scene, dir, RSA, Style::Plain);
-                    fs_err::write(&bag, own)?;
-                    forged
-                },
-            )
-        },
-        Attack {
-            holds: "the disk and an authority that nobody trusts",
-            fell: Some("wakeprint"),
-            ..attack(
-                "a false time stamp, and the event that tells of it altered to fit",
-                View::Alone,
-                |scene, dir| {
-                    let path = stamp(dir, "rsa")?;
-                    let before = hex::encode(digest(&SHA256, &fs_err::read(&path)?));
-                    forged(scene, dir, EC, Style::Plain)?;
-                    let after = hex::encode(digest(&SHA256, &fs_err::read(&path)?));
-                    let mut log = crate::forge::Log::read(dir)?;
-                    let seq = (0..log.len())
-                        .find(|seq| log.says(*seq, &before))
-                        .ok_or("no event tells of the token")?;
-                    log.edit(seq, &before, &after)?;
-                    log.write(dir)
+                    let path = newest_stamp(dir)?;
+                    let head = path.with_file_name("checkpoint");
+                    let token = token::fresh(&scene.rogue, EC, &fs_err::read(head)?)?;
+                    Ok(fs_err::write(path, token)?)
                 },
             )
         },
     ]
 }
 
-/// The newest time stamp of an authority.
-fn stamp(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
-    stamps(dir, name)?
-        .pop()
-        .ok_or_else(|| "no time stamp".into())
-}
-
-fn stamps(dir: &Path, name: &str) -> Result<Vec<PathBuf>, Failure> {
-    let mut found: Vec<PathBuf> = sized(dir)?
-        .iter()
-        .map(|path| path.join(format!("{name}.tsr")))
-        .collect();
-    found.retain(|path| path.exists());
-    Ok(found)
-}
-
-/// Lets the rogue authority stamp the head that the newest time stamp is of.
-fn forged(scene: &Scene, dir: &Path, signer: &str, style: Style) -> Result<(), Failure> {
-    let path = stamp(dir, "rsa")?;
-    let checkpoint = path.with_file_name("checkpoint");
-    let query = scene.dir.path().join("forged.tsq");
-    let (data, out) = (
-        crate::process::arg(&checkpoint),
-        crate::process::arg(&query),
-    );
-    scene.rogue.openssl(&[
-        "ts", "-query", "-data", &data, "-sha256", "-cert", "-out", &out,
-    ])?;
-    let reply = scene.rogue.reply(signer, style, &fs_err::read(&query)?)?;
-    fs_err::write(path, reply)?;
-    Ok(())
+fn newest_stamp(dir: &Path) -> Result<PathBuf, Failure> {
+    Ok(newest_with(dir, "rsa.tsr")?.1.join("rsa.tsr"))
 }

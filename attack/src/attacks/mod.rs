@@ -2,10 +2,11 @@
 
 pub(crate) mod anchors;
 pub(crate) mod keys;
+pub(crate) mod stamps;
 pub(crate) mod storage;
 
 use crate::Failure;
-use crate::judge::View;
+use crate::judge::{Notice, View};
 use crate::scene::Scene;
 use std::path::Path;
 
@@ -20,8 +21,11 @@ pub(crate) struct Attack {
     pub(crate) holds: &'static str,
     /// The recorder in the field that does not notice it, where one was measured.
     pub(crate) fell: Option<&'static str>,
-    /// Who knows the least of those who must notice. Whoever knows less must not say that the outside vouches for the store.
+    /// Who knows the least of those who must notice. Whoever knows less cannot, and must not say that the outside
+    /// vouches for the store.
     pub(crate) noticed_by: View,
+    /// What that one must say.
+    pub(crate) notice: Notice,
     /// Does it.
     pub(crate) make: Make,
 }
@@ -31,5 +35,6 @@ pub(crate) fn all() -> Vec<Attack> {
     let mut all = storage::attacks();
     all.extend(keys::attacks());
     all.extend(anchors::attacks());
+    all.extend(stamps::attacks());
     all
 }

@@ -1,104 +1,193 @@
 //! With write access to the disk and no key.
 
-use super::Attack;
+use super::keys::falsify;
+use super::{Attack, Make};
 use crate::Failure;
 use crate::files;
 use crate::forge::{self, Log};
-use crate::judge::View;
-use crate::scene::newest_anchor;
-use std::path::{Path, PathBuf};
+use crate::judge::{Notice, View};
+use crate::scene::{newest_with, sized};
+use std::path::Path;
 
 const HOLDS: &str = "the disk";
 
-pub(crate) fn attacks() -> Vec<Attack> {
-    let attack = |name, fell, make| Attack {
+/// Events of another log that are spliced in: enough for some calls, too few for faults of their bodies to be all that is
+/// listed.
+const SPLICED: usize = 20;
+
+/// The events are not those of a head that lies in the store.
+const PUBLISHED: Notice = Notice::Invalid {
+    claim: "content",
+    word: "altered",
+    says: "that was published",
+};
+
+/// The log is shorter than its checkpoint says.
+const SHORTER_THAN_SIGNED: Notice = Notice::Invalid {
+    claim: "sequence",
+    word: "removed",
+    says: "the checkpoint signs",
+};
+
+/// The log is shorter than the newest head that the auditor holds.
+const SHORTER_THAN_HELD: Notice = Notice::Invalid {
+    claim: "sequence",
+    word: "removed",
+    says: "you hold a head of",
+};
+
+/// No signature that counts.
+const fn signature(says: &'static str) -> Notice {
+    Notice::Invalid {
+        claim: "signature",
+        word: "signature",
+        says,
+    }
+}
+
+/// Attacks that the store by itself shows.
+fn attack(name: &'static str, fell: Option<&'static str>, notice: Notice, make: Make) -> Attack {
+    Attack {
         name,
         holds: HOLDS,
         fell,
         noticed_by: View::Alone,
+        notice,
         make,
-    };
+    }
+}
+
+pub(crate) fn attacks() -> Vec<Attack> {
+    let mut all = on_events();
+    all.extend(on_ends());
+    all.extend(on_signatures());
+    all.extend(on_bodies());
+    all.extend(on_wholes());
+    all
+}
+
+fn on_events() -> Vec<Attack> {
     vec![
-        attack("edit the content of an event", None, |_, dir| {
+        attack("edit the content of an event", None, PUBLISHED, |_, dir| {
             rewritten(dir, |log| {
-                let seq = log.find("model.response", 0).ok_or("no call")?;
+                let seq = log.find("model.response", 0)?;
                 log.edit(seq, r#""name":"support""#, r#""name":"suqport""#)
             })
         }),
         attack(
-            "edit the time of an event",
-            Some("bijotel, handcuff: time columns outside the hash"),
+            "edit the content of an event, remove the published heads and what tells of them",
+            None,
+            Notice::Invalid {
+                claim: "content",
+                word: "altered",
+                says: "that the checkpoint signs",
+            },
             |_, dir| {
                 rewritten(dir, |log| {
-                    let seq = log.find("model.request", 0).ok_or("no call")?;
+                    let seq = log.last("model.response")?;
+                    falsify(dir, log, seq)
+                })
+            },
+        ),
+        attack(
+            "edit the time of an event",
+            Some("bijotel, handcuff: time columns outside the hash"),
+            PUBLISHED,
+            |_, dir| {
+                rewritten(dir, |log| {
+                    let seq = log.find("model.request", 0)?;
                     log.edit(seq, r#""time":"20"#, r#""time":"19"#)
                 })
             },
         ),
-        attack("edit the kind of an event", Some("handcuff"), |_, dir| {
+        attack(
+            "edit the kind of an event",
+            Some("handcuff"),
+            PUBLISHED,
+            |_, dir| {
+                rewritten(dir, |log| {
+                    let seq = log.find("model.request", 0)?;
+                    log.edit(seq, "model.request", "model.reqvest")
+                })
+            },
+        ),
+        attack(
+            "delete an event in the middle",
+            None,
+            PUBLISHED,
+            |_, dir| {
+                rewritten(dir, |log| {
+                    let at = usize::try_from(middle(log)?)?;
+                    log.lines.remove(at);
+                    log.renumber();
+                    Ok(())
+                })
+            },
+        ),
+        attack("duplicate an event", None, PUBLISHED, |_, dir| {
             rewritten(dir, |log| {
-                let seq = log.find("model.request", 0).ok_or("no call")?;
-                log.edit(seq, "model.request", "model.reqvest")
-            })
-        }),
-        attack("delete an event in the middle", None, |_, dir| {
-            rewritten(dir, |log| {
-                let at = usize::try_from(log.len() / 2)?;
-                log.lines.remove(at);
+                let at = middle(log)?;
+                let line = log.line(at)?.clone();
+                log.lines.insert(usize::try_from(at)?, line);
                 log.renumber();
                 Ok(())
             })
         }),
-        attack("duplicate an event", None, |_, dir| {
+        attack("insert a forged event", None, PUBLISHED, |_, dir| {
             rewritten(dir, |log| {
-                let at = usize::try_from(log.len() / 2)?;
-                let line = log.lines.get(at).cloned().ok_or("no event")?;
-                log.lines.insert(at, line);
-                log.renumber();
-                Ok(())
-            })
-        }),
-        attack("insert a forged event", None, |_, dir| {
-            rewritten(dir, |log| {
-                let seq = log.find("model.response", 0).ok_or("no call")?;
-                let line = log.line(seq).cloned().ok_or("no event")?;
+                let seq = log.find("model.response", 0)?;
+                let line = log.line(seq)?.clone();
                 log.lines.insert(usize::try_from(seq)? + 1, line);
                 log.renumber();
                 log.edit(seq + 1, "completed", "complefed")
             })
         }),
-        attack("swap two events", None, |_, dir| {
+        attack("swap two events", None, PUBLISHED, |_, dir| {
             rewritten(dir, |log| {
-                let at = usize::try_from(log.len() / 2)?;
+                let at = usize::try_from(middle(log)?)?;
                 log.lines.swap(at, at + 1);
                 log.renumber();
                 Ok(())
             })
         }),
-        attack("splice in the end of another log", None, |scene, dir| {
-            let other = Log::read(&scene.stranger)?;
-            rewritten(dir, |log| {
-                let keep = usize::try_from(log.len() / 2)?;
-                log.lines.truncate(keep);
-                log.lines.extend(other.lines.into_iter().skip(keep));
-                log.renumber();
-                Ok(())
-            })
-        }),
         attack(
-            "cut the last tenth, position mended",
-            Some("noirebox, halo-record, bijotel, wakeprint, attestroot"),
-            |_, dir| {
+            "splice in the end of another log",
+            None,
+            PUBLISHED,
+            |scene, dir| {
+                let other = Log::read(&scene.stranger)?.lines;
                 rewritten(dir, |log| {
-                    let keep = usize::try_from(log.len() * 9 / 10)?;
+                    // As many as are taken out, so that the length gives nothing away.
+                    let keep = log.lines.len().saturating_sub(SPLICED);
                     log.lines.truncate(keep);
+                    let end = other.len().checked_sub(SPLICED);
+                    let end = end.and_then(|from| other.get(from..));
+                    log.lines
+                        .extend_from_slice(end.ok_or("the other log is too short")?);
+                    log.renumber();
                     Ok(())
                 })
             },
         ),
+    ]
+}
+
+fn on_ends() -> Vec<Attack> {
+    vec![
+        attack(
+            "cut the last tenth, position mended",
+            Some("noirebox, halo-record, bijotel, wakeprint, attestroot"),
+            SHORTER_THAN_SIGNED,
+            |_, dir| rewritten(dir, cut_last_tenth),
+        ),
         attack(
             "tear the last line",
             Some("peers that skip what does not parse"),
+            Notice::Invalid {
+                claim: "content",
+                word: "format",
+                says: "not an event line",
+            },
             |_, dir| {
                 rewritten(dir, |log| {
                     let last = log.lines.last_mut().ok_or("no event")?;
@@ -108,32 +197,67 @@ pub(crate) fn attacks() -> Vec<Attack> {
             },
         ),
         attack(
-            "mend the head: root and size of the checkpoint rewritten",
+            "claim that the beginning was purged",
+            Some("preloop: a false `pruned_below_seq`"),
+            Notice::Invalid {
+                claim: "content",
+                word: "removed",
+                says: "is missing",
+            },
+            |_, dir| {
+                let entries = dir.join("log/tile/entries");
+                let all = files::list(&entries)?;
+                let first = all.first().ok_or("no bundle")?;
+                fs_err::remove_file(entries.join(first))?;
+                edit_state(dir, |state| {
+                    state.insert("pruned_below".into(), 256.into());
+                })
+            },
+        ),
+        attack(
+            "edit the position file",
+            None,
+            SHORTER_THAN_SIGNED,
+            |_, dir| {
+                let size = Log::read(dir)?.len();
+                edit_state(dir, |state| {
+                    state.insert("size".into(), (size - 3).into());
+                })
+            },
+        ),
+    ]
+}
+
+fn on_signatures() -> Vec<Attack> {
+    vec![
+        attack(
+            "mend the head: root and size of the checkpoint rewritten, heads beyond it removed",
             Some("vaara: head in the same file"),
+            signature("log/checkpoint: signature"),
             |_, dir| {
                 let mut log = Log::read(dir)?;
-                let keep = usize::try_from(log.len() * 9 / 10)?;
-                log.lines.truncate(keep);
+                cut_last_tenth(&mut log)?;
                 log.write(dir)?;
+                let size = log.len();
+                for (_, path) in sized(dir)?.into_iter().filter(|(of, _)| *of > size) {
+                    fs_err::remove_dir_all(path)?;
+                }
                 let path = dir.join("log/checkpoint");
                 let text = fs_err::read_to_string(&path)?;
-                let signatures = text.split_once("\n\n").map_or("", |(_, lines)| lines);
-                let root = log.tree(log.len()).root();
-                let origin = forge::origin(dir)?;
-                fs_err::write(
-                    path,
-                    format!("{origin}\n{}\n{root}\n\n{signatures}", log.len()),
-                )?;
+                let (_, signatures) = text.split_once("\n\n").ok_or("no note")?;
+                let head = log.head(size, &forge::origin(dir)?)?;
+                fs_err::write(path, format!("{head}\n{signatures}"))?;
                 Ok(())
             },
         ),
         attack(
             "strip the checkpoint's signature",
             Some("preloop: signature set to NULL counts as verified"),
+            signature("does not end in a signature line"),
             |_, dir| {
                 let path = dir.join("log/checkpoint");
                 let text = fs_err::read_to_string(&path)?;
-                let body = text.split_once("\n\n").map_or("", |(body, _)| body);
+                let (body, _) = text.split_once("\n\n").ok_or("no note")?;
                 fs_err::write(path, format!("{body}\n\n"))?;
                 Ok(())
             },
@@ -141,107 +265,116 @@ pub(crate) fn attacks() -> Vec<Attack> {
         attack(
             "remove the checkpoint",
             Some("preloop, aileron: no head, nothing to check"),
-            |_, dir| {
-                fs_err::remove_file(dir.join("log/checkpoint"))?;
-                Ok(())
+            Notice::Unverifiable {
+                claim: "signature",
+                says: "a signed checkpoint",
             },
+            |_, dir| Ok(fs_err::remove_file(dir.join("log/checkpoint"))?),
         ),
         attack(
             "remove the verifier key",
             Some("noirebox: makes a new key"),
-            |_, dir| {
-                fs_err::remove_file(dir.join("log/vkey"))?;
-                Ok(())
-            },
+            Notice::Refused { says: "log/vkey" },
+            |_, dir| Ok(fs_err::remove_file(dir.join("log/vkey"))?),
         ),
         attack(
             "replay an old checkpoint over the whole log",
             None,
+            signature("an earlier checkpoint was put in its place"),
             |_, dir| {
-                let first = oldest_anchor(dir)?;
+                let all = sized(dir)?;
+                let (_, first) = all.first().ok_or("no anchor")?;
                 fs_err::copy(first.join("checkpoint"), dir.join("log/checkpoint"))?;
                 Ok(())
             },
         ),
-        attack(
-            "claim that the beginning was purged",
-            Some("preloop: a false `pruned_below_seq`"),
-            |_, dir| {
-                let entries = dir.join("log/tile/entries");
-                let first = files::list(&entries)?
-                    .into_iter()
-                    .next()
-                    .ok_or("no bundle")?;
-                fs_err::remove_file(entries.join(first))?;
-                edit_state(dir, |state| {
-                    state.insert("pruned_below".into(), 256.into());
-                })
-            },
-        ),
-        attack("edit the position file", None, |_, dir| {
-            edit_state(dir, |state| {
-                let size = state
-                    .get("size")
-                    .and_then(serde_json::Value::as_u64)
-                    .unwrap_or(0);
-                state.insert("size".into(), (size - 3).into());
-            })
-        }),
+    ]
+}
+
+fn on_bodies() -> Vec<Attack> {
+    const VOLUME: &str = "vault/0000000001.vol";
+    vec![
         attack(
             "swap two blocks of bodies",
             Some("attestroot: payload edited before the seal"),
-            |_, dir| swap_blocks(&dir.join("vault/0000000001.vol")),
+            Notice::Invalid {
+                claim: "bodies",
+                word: "altered",
+                says: "does not open with its volume's key",
+            },
+            |_, dir| swap_blocks(&dir.join(VOLUME)),
         ),
-        attack("put in another recorder's bodies", None, |scene, dir| {
-            fs_err::copy(
-                scene.stranger.join("vault/0000000001.vol"),
-                dir.join("vault/0000000001.vol"),
-            )?;
-            Ok(())
-        }),
-        attack("remove the bodies", None, |_, dir| {
-            fs_err::remove_file(dir.join("vault/0000000001.vol"))?;
-            Ok(())
-        }),
-        Attack {
-            noticed_by: View::Outside,
-            ..attack(
-                "roll the whole directory back to an older copy",
-                Some("every peer measured"),
-                |scene, dir| {
-                    fs_err::remove_dir_all(dir)?;
-                    files::copy(&scene.earlier, dir)?;
-                    Ok(())
-                },
-            )
-        },
-        Attack {
-            noticed_by: View::Outside,
-            ..attack(
-                "cut back to an anchored head, anchors after it removed",
-                Some("every peer measured"),
-                |_, dir| {
-                    let newest = newest_anchor(dir)?.ok_or("no anchor")?;
-                    let mut anchors: Vec<PathBuf> = sized(dir)?;
-                    anchors.retain(|path| path < &newest);
-                    let target = anchors.pop().ok_or("only one anchor")?;
-                    let size: usize = target
-                        .file_name()
-                        .and_then(|name| name.to_str())
-                        .ok_or("no name")?
-                        .parse()?;
-                    for path in sized(dir)?.into_iter().filter(|path| *path > target) {
-                        fs_err::remove_dir_all(path)?;
-                    }
-                    let mut log = Log::read(dir)?;
-                    log.lines.truncate(size);
-                    log.write(dir)?;
-                    fs_err::copy(target.join("checkpoint"), dir.join("log/checkpoint"))?;
-                    Ok(())
-                },
-            )
-        },
+        attack(
+            "put in another recorder's bodies, position mended",
+            None,
+            Notice::Invalid {
+                claim: "bodies",
+                word: "altered",
+                says: "does not open with its volume's key",
+            },
+            |scene, dir| {
+                let len = fs_err::copy(scene.stranger.join(VOLUME), dir.join(VOLUME))?;
+                edit_state(dir, |state| {
+                    state.insert("volume_len".into(), len.into());
+                })
+            },
+        ),
+        attack(
+            "remove the bodies",
+            None,
+            Notice::Refused { says: VOLUME },
+            |_, dir| Ok(fs_err::remove_file(dir.join(VOLUME))?),
+        ),
     ]
+}
+
+fn on_wholes() -> Vec<Attack> {
+    let outside = |name, notice, make| Attack {
+        noticed_by: View::Outside,
+        ..attack(name, Some("every peer measured"), notice, make)
+    };
+    vec![
+        outside(
+            "roll the whole directory back to a copy from before a rotation",
+            signature("that you hold is not signed by this log's key"),
+            |scene, dir| files::put_in_place(&scene.earlier, dir),
+        ),
+        outside(
+            "roll the whole directory back to a copy from the same epoch",
+            SHORTER_THAN_HELD,
+            |scene, dir| files::put_in_place(&scene.recent, dir),
+        ),
+        outside(
+            "cut back to an anchored head, anchors after it removed",
+            SHORTER_THAN_HELD,
+            |_, dir| {
+                let (newest, _) = newest_with(dir, "cosigned")?;
+                let (before, after): (Vec<_>, Vec<_>) = sized(dir)?
+                    .into_iter()
+                    .partition(|(size, _)| *size < newest);
+                let (size, target) = before.last().ok_or("only one anchor")?;
+                for (_, path) in after {
+                    fs_err::remove_dir_all(path)?;
+                }
+                let mut log = Log::read(dir)?;
+                log.lines.truncate(usize::try_from(*size)?);
+                log.write(dir)?;
+                fs_err::copy(target.join("checkpoint"), dir.join("log/checkpoint"))?;
+                Ok(())
+            },
+        ),
+    ]
+}
+
+/// An event in the midst of the second epoch: of a later head of the same epoch the change shows.
+fn middle(log: &Log) -> Result<u64, Failure> {
+    log.find("model.response", log.find("key.epoch", 4)?)
+}
+
+fn cut_last_tenth(log: &mut Log) -> Result<(), Failure> {
+    let keep = usize::try_from(log.len() * 9 / 10)?;
+    log.lines.truncate(keep);
+    Ok(())
 }
 
 /// Changes the events and writes everything that is made of them, but for the signature.
@@ -264,24 +397,6 @@ fn edit_state(
         serde_json::from_str(text.lines().next().unwrap_or_default())?;
     change(state.as_object_mut().ok_or("the state is no object")?);
     forge::write_state(&path, &state)
-}
-
-/// The directories of anchored heads, oldest first.
-pub(crate) fn sized(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut found = Vec::new();
-    for entry in fs_err::read_dir(dir.join("anchors"))? {
-        let path = entry?.path();
-        if path.join("checkpoint").exists() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn oldest_anchor(dir: &Path) -> Result<PathBuf, Failure> {
-    let all = sized(dir)?;
-    all.into_iter().next().ok_or_else(|| "no anchor".into())
 }
 
 /// Exchanges the first two blocks of the same kind, headers, checksums and all.
