@@ -5,7 +5,7 @@ use crate::cipher::{Keyring, Recipient, WalSession, WalSessions};
 use crate::command::{Appended, Command, EventCommand, Pending, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
-use crate::keys::Secrets;
+use crate::keys::{DigestKey, Secrets};
 use crate::orders::{Answer, Order, Orders, Revocation, Revoked, Rotated};
 use crate::progress::Progress;
 use crate::published::Published;
@@ -96,7 +96,7 @@ pub(crate) struct Shared {
     dedup: Arc<Dedup>,
     progress: Arc<Progress>,
     orders: Orders,
-    secrets: Secrets,
+    digests: DigestKey,
     salts: Arc<Salts>,
     sessions: WalSessions,
     segment_bytes: u64,
@@ -227,7 +227,7 @@ impl Recorder {
                 dedup,
                 progress,
                 orders,
-                secrets,
+                digests: secrets.into_digest_key(),
                 salts,
                 sessions,
                 segment_bytes: options.segment_bytes,
@@ -355,7 +355,7 @@ impl Recorder {
     /// A keyed digest of a secret, so that equal secrets are visibly equal and nothing more is said.
     #[must_use]
     pub fn digest_secret(&self, secret: &[u8]) -> String {
-        self.shared.secrets.digest(secret)
+        self.shared.digests.digest(secret)
     }
 
     /// Publishes a checkpoint over at least everything that was durable when this was called: signed with the
@@ -370,8 +370,9 @@ impl Recorder {
         self.order(Order::Publish).await
     }
 
-    /// Gives the log its next key: the one in force signs the log as it stands, both sign the hand-over, and the private
-    /// key that ends is gone when this returns.
+    /// Gives the log its next key: the one in force signs the log as it stands, both sign the hand-over, and when this
+    /// returns the private key that ends is in no file of the store and not in this process any more. What the medium and
+    /// the system keep of files that were removed and of memory that was given back is not in the recorder's hands.
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::Io`] where there is no room: the key in force stays. [`Error::Closed`], or why the

@@ -63,7 +63,7 @@ impl Salts {
             None => {
                 // No durable body has a number from here on, so whatever seed lies there serves none.
                 next = next.next_multiple_of(BODIES_PER_SEED);
-                keys.make(Protects::Seed(next / BODIES_PER_SEED))?
+                *keys.make(Protects::Seed(next / BODIES_PER_SEED))?
             }
         };
         Ok(Self {
@@ -99,7 +99,7 @@ impl Salts {
                     fatal
                 }
             })?;
-            inner.tree = SaltTree::new(seed);
+            inner.tree = SaltTree::new(*seed);
         }
         inner.used = true;
         let id = inner.next;

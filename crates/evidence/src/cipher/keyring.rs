@@ -7,7 +7,7 @@ use super::wal::{self, SALT_BYTES, WalSessions};
 use super::wrapped::{self, Way, Wrap};
 use super::{DataKey, Recipient, VaultKey, short_id};
 use crate::error::Error;
-use crate::keys::{parse_seed, publish_seed, random};
+use crate::keys::{Seed, parse_seed, publish_seed, random};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::Disk;
@@ -58,7 +58,7 @@ pub(crate) struct Keyring {
     disk: Arc<dyn Disk>,
     origin: Arc<str>,
     /// The keyring key, or why it is not at hand.
-    local: Result<[u8; 32], String>,
+    local: Result<Seed, String>,
     reads: Option<VaultKey>,
     writes: Option<Recipient>,
     opened: Mutex<Opened>,
@@ -84,7 +84,7 @@ fn key_id(key: &[u8; 32]) -> String {
     short_id(&[b"tachograph vault key v1", key])
 }
 
-fn read(disk: &dyn Disk) -> Result<Option<[u8; 32]>, Error> {
+fn read(disk: &dyn Disk) -> Result<Option<Seed>, Error> {
     match disk.read(VAULT_KEY) {
         Ok(bytes) => parse_seed(VAULT_KEY, &bytes).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -131,7 +131,7 @@ impl Keyring {
     fn with(
         disk: Arc<dyn Disk>,
         origin: &str,
-        local: Result<[u8; 32], String>,
+        local: Result<Seed, String>,
         reads: Option<VaultKey>,
     ) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl Keyring {
     /// The keys that sources encrypt with.
     pub(crate) fn wal_sessions(&self) -> Result<WalSessions, Error> {
         let key = self.local.as_ref().map_err(|why| self.no_wal_key(why))?;
-        WalSessions::new(self.origin.clone(), *key)
+        WalSessions::new(self.origin.clone(), key.clone())
     }
 
     fn no_wal_key(&self, why: &str) -> Error {
@@ -172,21 +172,23 @@ impl Keyring {
     }
 
     /// A new key, durable in its file before anything is encrypted with it.
-    pub(crate) fn make(&self, protects: Protects) -> Result<[u8; 32], Error> {
+    pub(crate) fn make(&self, protects: Protects) -> Result<Seed, Error> {
         let key = random()?;
         let context = protects.context(&self.origin);
         let wrap = match (&self.writes, &self.local) {
             (Some(recipient), _) => Wrap {
                 way: Way::Hpke,
                 id: recipient.id(),
-                sealed: recipient.seal(context.as_bytes(), &key).ok_or_else(|| {
-                    Error::Fatal("nothing can be encrypted to [vault] recipient".into())
-                })?,
+                sealed: recipient
+                    .seal(context.as_bytes(), key.as_slice())
+                    .ok_or_else(|| {
+                        Error::Fatal("nothing can be encrypted to [vault] recipient".into())
+                    })?,
             },
             (None, Ok(local)) => Wrap {
                 way: Way::Local,
                 id: key_id(local),
-                sealed: DataKey::new(local)?.seal(context.as_bytes(), &key)?,
+                sealed: DataKey::new(local)?.seal(context.as_bytes(), key.as_slice())?,
             },
             (None, Err(why)) => return Err(self.no_wal_key(why)),
         };
@@ -301,7 +303,8 @@ impl Keyring {
         if let Some(key) = self.opened().volumes.get(&number) {
             return Ok(key.clone());
         }
-        let key = Arc::new(DataKey::new(&self.make(Protects::Volume(number))?)?);
+        let key = self.make(Protects::Volume(number))?;
+        let key = Arc::new(DataKey::new(&key)?);
         self.opened().volumes.insert(number, key.clone());
         Ok(key)
     }

@@ -100,7 +100,7 @@ impl VaultKey {
     /// # Errors
     /// [`Error::Fatal`]: the system gives no randomness.
     pub fn generate() -> Result<Self, Error> {
-        let mut seed = crate::keys::random()?;
+        let mut seed = *crate::keys::random()?;
         clamp(&mut seed);
         Self::from_seed(seed).ok_or_else(|| Error::Fatal("the system makes no X25519 key".into()))
     }

@@ -9,6 +9,7 @@
 
 use super::DataKey;
 use crate::error::Error;
+use crate::keys::Seed;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,12 +95,12 @@ impl WalSession {
 #[derive(Debug)]
 pub(crate) struct WalSessions {
     origin: Arc<str>,
-    keyring: [u8; 32],
+    keyring: Seed,
     current: Mutex<Arc<WalSession>>,
 }
 
 impl WalSessions {
-    pub(super) fn new(origin: Arc<str>, keyring: [u8; 32]) -> Result<Self, Error> {
+    pub(super) fn new(origin: Arc<str>, keyring: Seed) -> Result<Self, Error> {
         let current = Mutex::new(Self::fresh(&origin, &keyring)?);
         Ok(Self {
             origin,

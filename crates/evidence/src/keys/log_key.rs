@@ -9,6 +9,7 @@ use aws_lc_rs::hkdf;
 use tlog::Checkpoint;
 use tlog::cosignature::{Cosigner, Timestamp};
 use tlog::note::{Note, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
 
 /// What the seed of the ML-DSA-44 key is derived for. Part of the format: another text is another key.
 const ML_DSA_44_INFO: &[u8] = b"tachograph ml-dsa-44 v1";
@@ -24,9 +25,10 @@ impl LogKey {
     /// The keys of log `origin` that come of `seed`.
     pub(crate) fn from_seed(origin: &str, seed: &[u8; 32]) -> Result<Self, Error> {
         let refused = |error: tlog::Error| Error::damaged(LOG_KEY, error.to_string());
+        let ml_dsa_44 = derived(seed)?;
         Ok(Self {
             ed25519: SigningKey::from_seed(origin, seed).map_err(refused)?,
-            ml_dsa_44: Cosigner::ml_dsa_44(origin, &derived(seed)?).map_err(refused)?,
+            ml_dsa_44: Cosigner::ml_dsa_44(origin, &ml_dsa_44).map_err(refused)?,
         })
     }
 
@@ -67,12 +69,12 @@ impl LogKey {
 }
 
 /// HKDF-SHA-256 (RFC 5869) of the seed, without salt: the seed is random already.
-fn derived(seed: &[u8; 32]) -> Result<[u8; 32], Error> {
-    let mut out = [0; 32];
+fn derived(seed: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut out = Zeroizing::new([0; 32]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
         .extract(seed)
         .expand(&[ML_DSA_44_INFO], hkdf::HKDF_SHA256)
-        .and_then(|okm| okm.fill(&mut out))
+        .and_then(|okm| okm.fill(out.as_mut_slice()))
         .map_err(|_| Error::Fatal("the cryptographic module derives no key".into()))?;
     Ok(out)
 }

@@ -3,7 +3,7 @@
 //! `keys/log.key` holds the seed of the key in force. `keys/log.next.key` is there from before the event that hands
 //! over is written until the next key has taken its place; which of the two is in force, the log says.
 
-use super::seed::{parse_seed, publish_seed, random};
+use super::seed::{Seed, parse_seed, publish_seed, random};
 use super::{LOG_KEY, LogKey, read};
 use crate::epochs::Epochs;
 use crate::error::Error;
@@ -15,7 +15,7 @@ const NEXT_KEY: &str = "keys/log.next.key";
 /// A key that is durable and not yet in force.
 #[derive(Debug)]
 pub(crate) struct NextKey {
-    seed: [u8; 32],
+    seed: Seed,
     key: Arc<LogKey>,
 }
 

@@ -9,7 +9,7 @@ mod seed;
 
 pub(crate) use log_key::LogKey;
 pub(crate) use log_keys::{NextKey, in_force};
-pub(crate) use seed::{parse_seed, publish_seed, random};
+pub(crate) use seed::{Seed, parse_seed, publish_seed, random};
 
 use crate::ambient;
 use crate::error::Error;
@@ -17,6 +17,7 @@ use aws_lc_rs::hmac;
 use std::sync::Arc;
 use storage::Disk;
 use tlog::note::VerifyingKey;
+use zeroize::Zeroizing;
 
 const LOG_KEY: &str = "keys/log.key";
 const SECRET_KEY: &str = "keys/secret.key";
@@ -28,12 +29,16 @@ const DIGEST_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Secrets {
     log: Arc<LogKey>,
-    digest: hmac::Key,
+    digest: DigestKey,
 }
 
-fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
+/// The key of secret digests: the one secret that every source's handle leads to.
+#[derive(Debug)]
+pub(crate) struct DigestKey(hmac::Key);
+
+fn read(disk: &dyn Disk, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     match disk.read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, &error)),
     }
@@ -45,7 +50,7 @@ pub(crate) fn read_vkey(disk: &dyn Disk) -> Result<VerifyingKey, Error> {
     std::str::from_utf8(&bytes)
         .ok()
         .and_then(|text| text.strip_suffix('\n')?.parse().ok())
-        .filter(|key: &VerifyingKey| format!("{key}\n").as_bytes() == bytes)
+        .filter(|key: &VerifyingKey| format!("{key}\n").as_bytes() == bytes.as_slice())
         .ok_or_else(|| Error::damaged(VKEY, "it is not a verifier key"))
 }
 
@@ -60,7 +65,10 @@ impl Secrets {
             .is_empty()
             || read(disk, "state")?.is_some();
         let log = match (seed, vkey) {
-            (Some(seed), Ok(vkey)) => LogKey::from_seed(vkey.name(), &parse_seed(LOG_KEY, &seed)?)?,
+            (Some(seed), Ok(vkey)) => {
+                let seed = parse_seed(LOG_KEY, &seed)?;
+                LogKey::from_seed(vkey.name(), &seed)?
+            }
             (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
             (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
             // That it cannot be read now does not mean that there is none.
@@ -91,7 +99,7 @@ impl Secrets {
         };
         let secrets = Self {
             log: Arc::new(log),
-            digest: hmac::Key::new(hmac::HMAC_SHA256, &digest),
+            digest: DigestKey(hmac::Key::new(hmac::HMAC_SHA256, digest.as_slice())),
         };
         Ok((secrets, begun))
     }
@@ -101,8 +109,16 @@ impl Secrets {
         &self.log
     }
 
+    /// What a running recorder needs of them all its life. The log's key is not among it: it ends with its epoch.
+    pub(crate) fn into_digest_key(self) -> DigestKey {
+        self.digest
+    }
+}
+
+impl DigestKey {
+    /// A keyed digest of a secret.
     pub(crate) fn digest(&self, secret: &[u8]) -> String {
-        let tag = hmac::sign(&self.digest, secret);
+        let tag = hmac::sign(&self.0, secret);
         let kept = tag.as_ref().get(..DIGEST_BYTES).unwrap_or_default();
         format!("hmac-sha256:{}", hex::encode(kept))
     }

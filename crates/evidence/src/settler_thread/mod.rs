@@ -361,3 +361,6 @@ fn age_of(epoch: &Epoch) -> Duration {
             .saturating_sub(Duration::from_secs(second))
     })
 }
+
+#[cfg(test)]
+mod tests;
