@@ -30,6 +30,23 @@ impl Extent {
             few @ Self::About(_) => few,
         }
     }
+
+    /// From one bit to the next, of so many.
+    fn step(self, total: u64) -> u64 {
+        match self {
+            Self::Every => 1,
+            Self::All => 8,
+            Self::About(wanted) => (total / wanted.max(1)).max(1),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Every => "every bit",
+            Self::All => "one of nearly every byte",
+            Self::About(_) => "a sample",
+        }
+    }
 }
 
 impl FromStr for Extent {
@@ -49,6 +66,17 @@ impl FromStr for Extent {
 /// A bit of a file.
 type Bit = (PathBuf, usize, u8);
 
+/// Bits by what was said once they were flipped.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Exit code 10.
+    invalid: u64,
+    /// Exit code 12, or no beginning at all.
+    unverifiable: u64,
+    /// All was well, or nobody knows: which bit, and what was said.
+    wrong: Vec<(Bit, String)>,
+}
+
 /// Flips them one at a time, on two threads, and verifies with what `options` hold.
 pub(crate) fn run(
     store: &Path,
@@ -56,94 +84,110 @@ pub(crate) fn run(
     extent: Extent,
     complaints: &mut Vec<String>,
 ) -> Result<String, Failure> {
-    let mut bits = Vec::new();
     let files = files::evidence(store)?;
     let mut total = 0;
     for path in &files {
-        total += fs_err::metadata(store.join(path))?.len() * 8;
+        total += fs_err::metadata(store.join(path))?.len();
     }
-    let step = match extent {
-        Extent::Every => 1,
-        Extent::All => 8,
-        Extent::About(wanted) => (total / wanted.max(1)).max(1),
-    };
-    for path in &files {
-        let len = usize::try_from(fs_err::metadata(store.join(path))?.len())?;
-        let mut at = 0;
-        while at < len as u64 * 8 {
-            bits.push((
-                path.clone(),
-                usize::try_from(at / 8)?,
-                u8::try_from(at % 8)?,
-            ));
-            // Not a multiple of eight, so that every place in a byte has its turn.
-            at += if step == 1 { 1 } else { step | 1 };
-        }
-    }
+    let bits = bits(store, &files, extent.step(total * 8))?;
     let (left, right) = bits.split_at(bits.len() / 2);
-    let silent = Mutex::new(Vec::new());
+    let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         let halves =
-            [left, right].map(|half| scope.spawn(|| flip_all(store, options, half, &silent)));
+            [left, right].map(|half| scope.spawn(|| flip_all(store, options, half, &tally)));
         halves
             .into_iter()
             .try_for_each(|half| half.join().map_err(|_| "a thread panicked")?)
     })?;
-    let silent = silent.into_inner().unwrap_or_default();
-    let mut by_file: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    for (path, _, _) in &silent {
-        *by_file.entry(path.clone()).or_default() += 1;
+    let tally = tally.into_inner().map_err(|_| "a thread panicked")?;
+    let mut by_file: BTreeMap<&Path, Vec<&(Bit, String)>> = BTreeMap::new();
+    for wrong in &tally.wrong {
+        by_file.entry(&wrong.0.0).or_default().push(wrong);
     }
-    for (path, times) in by_file.iter().take(LISTED) {
-        let example = silent.iter().find(|(own, _, _)| own == path);
-        let place = example.map_or(0, |(_, at, _)| *at);
-        complaints.push(format!(
-            "{times} flipped bits of {} are not noticed, the first at byte {place}",
-            path.display()
-        ));
+    for (path, wrong) in by_file.iter().take(LISTED) {
+        if let Some(((_, at, bit), said)) = wrong.first() {
+            complaints.push(format!(
+                "{} flipped bits of {} are not noticed, the first at byte {at}, bit {bit}: {said}",
+                wrong.len(),
+                path.display()
+            ));
+        }
     }
-    let how = match extent {
-        Extent::Every => "every bit",
-        Extent::All => "one of nearly every byte",
-        Extent::About(_) => "a sample",
-    };
     Ok(format!(
-        "{} of {} flipped bits noticed ({how} of {} files, {} bytes).",
-        bits.len() - silent.len(),
+        "{} of {} flipped bits noticed, {} as INVALID, {} as UNVERIFIABLE ({} of {} files, {total} bytes).",
+        tally.invalid + tally.unverifiable,
         bits.len(),
+        tally.invalid,
+        tally.unverifiable,
+        extent.name(),
         files.len(),
-        total / 8
     ))
+}
+
+fn bits(store: &Path, files: &[PathBuf], step: u64) -> Result<Vec<Bit>, Failure> {
+    let mut bits = Vec::new();
+    for path in files {
+        let len = fs_err::metadata(store.join(path))?.len();
+        let mut at = 0;
+        while at < len * 8 {
+            let (byte, bit) = (usize::try_from(at / 8)?, u8::try_from(at % 8)?);
+            bits.push((path.clone(), byte, bit));
+            // Not a multiple of eight, so that every place in a byte has its turn.
+            at += if step == 1 { 1 } else { step | 1 };
+        }
+    }
+    Ok(bits)
 }
 
 fn flip_all(
     store: &Path,
     options: &verify::Options,
     bits: &[Bit],
-    silent: &Mutex<Vec<Bit>>,
+    tally: &Mutex<Tally>,
 ) -> Result<(), Failure> {
     let copy = tempfile::tempdir()?;
     files::copy(store, copy.path())?;
+    untouched(copy.path(), options)?;
     for (path, at, bit) in bits {
         let file = copy.path().join(path);
         let whole = fs_err::read(store.join(path))?;
         let mut changed = whole.clone();
-        if let Some(byte) = changed.get_mut(*at) {
-            *byte ^= 1 << bit;
-        }
+        *changed.get_mut(*at).ok_or("a file became shorter")? ^= 1 << bit;
         fs_err::write(&file, changed)?;
-        if passes(copy.path(), options) {
-            silent
-                .lock()
-                .map_err(|_| "a thread panicked")?
-                .push((path.clone(), *at, *bit));
-        }
+        let said = said(copy.path(), options);
         fs_err::write(&file, whole)?;
+        let mut tally = tally.lock().map_err(|_| "a thread panicked")?;
+        match said {
+            Ok(10) => tally.invalid += 1,
+            Ok(12) => tally.unverifiable += 1,
+            Ok(code) => {
+                let said = format!("verification ends with {code}");
+                tally.wrong.push(((path.clone(), *at, *bit), said));
+            }
+            Err(error) => {
+                let said = error.to_string();
+                tally.wrong.push(((path.clone(), *at, *bit), said));
+            }
+        }
     }
-    Ok(())
+    // What was said was said of the flipped bits, and of nothing that was left behind.
+    untouched(copy.path(), options)
 }
 
-/// Whether nothing is said against a store. A verifier that cannot begin says something.
-fn passes(dir: &Path, options: &verify::Options) -> bool {
-    verify::run(dir, options, &mut |_| ()).is_ok_and(|report| [0, 11].contains(&report.exit_code()))
+/// Nothing may be said against what nobody touched: all that follows would be noticed for another reason.
+fn untouched(copy: &Path, options: &verify::Options) -> Result<(), Failure> {
+    match said(copy, options)? {
+        0 | 11 => Ok(()),
+        code => Err(format!("the store whose bits are flipped ends with {code} as it is").into()),
+    }
+}
+
+/// The exit code that verification comes to. An error of the system is no verdict.
+fn said(dir: &Path, options: &verify::Options) -> Result<u8, evidence::Error> {
+    match verify::run(dir, options, &mut |_| ()) {
+        Ok(report) => Ok(report.exit_code()),
+        Err(evidence::Error::Damaged { .. } | evidence::Error::Altered { .. }) => Ok(10),
+        Err(evidence::Error::Missing(_) | evidence::Error::Newer { .. }) => Ok(12),
+        Err(error) => Err(error),
+    }
 }
