@@ -2,19 +2,17 @@
 
 use crate::Error;
 use crate::client::Client;
+use crate::facts::shortened;
 use crate::head::{Head, sha256};
+use crate::offset;
 use crate::settings::Authority;
 use aws_lc_rs::rand;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use timestamp::{Expected, Imprint, MAX_RESPONSE_BYTES, Nonce, Request, Response, Verified};
+use timestamp::{Expected, Imprint, MAX_RESPONSE_BYTES, Nonce, Request, Response};
 
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
-
-/// How far an authority's time may be from ours. Clocks of machines are wrong by hours (that is why authorities are
-/// asked); by more than a day, one of the two says nothing.
-const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(24);
 
 /// An answer that holds.
 #[derive(Debug)]
@@ -45,56 +43,66 @@ pub(crate) async fn stamp(
         .await?;
     if answer.status != 200 {
         return Err(Error::Refused(format!(
-            "{} answered HTTP {}",
-            authority.url, answer.status
+            "it answered HTTP {}",
+            answer.status
         )));
     }
     let media = answer.content_type.as_deref().unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case(REPLY) {
         return Err(Error::Lies(format!(
-            "its content type is `{media}`, not {REPLY}"
+            "its content type is `{}`, not {REPLY}",
+            shortened(media)
         )));
     }
+    judge(answer.body, &Expected::answer_to(&request), authority, head)
+}
+
+/// An answer over `head` that was stored and that no event tells of yet: it is as good as it was.
+pub(crate) fn stored(
+    response: Vec<u8>,
+    authority: &Authority,
+    head: &Head,
+) -> Result<Stamp, Error> {
+    let expected = Expected::imprint(Imprint::sha256(head.sha256));
+    let mut stamp = judge(response, &expected, authority, head)?;
+    if let Some(facts) = stamp.facts.as_object_mut() {
+        // How long it lay there is not how far the clocks are apart.
+        facts.remove("clock_offset_ms");
+    }
+    Ok(stamp)
+}
+
+/// A certificate has to be valid now as well: with the key of one that has expired, somebody could date back.
+fn judge(
+    response: Vec<u8>,
+    expected: &Expected,
+    authority: &Authority,
+    head: &Head,
+) -> Result<Stamp, Error> {
     let now = Timestamp::now();
-    let verified = judge(&answer.body, &request, authority, now)?;
+    let token = Response::from_der(&response)
+        .map_err(|error| Error::Lies(error.to_string()))?
+        .into_token()
+        .map_err(|error| Error::Refused(error.to_string()))?;
+    let trust = authority.trusted.trust().also_valid_at(now);
+    let verified = token
+        .verify(expected, &trust)
+        .map_err(|error| Error::Lies(error.to_string()))?;
     let claims = &verified.claims;
-    let offset = claims.gen_time.duration_since(now);
-    if offset.abs() > MAX_OFFSET {
-        return Err(Error::Lies(format!(
-            "it says that now is {}; this machine's clock says {now}",
-            claims.gen_time
-        )));
-    }
+    let offset = offset::of_clock(claims.gen_time, now)?;
     let facts = json!({
         "authority": authority.name,
         "gen_time": claims.gen_time.to_string(),
         "serial": claims.serial.to_string(),
         "policy": claims.policy.to_string(),
-        "token_sha256": hex::encode(sha256(&answer.body)),
+        "token_sha256": hex::encode(sha256(&response)),
         "checkpoint_sha256": hex::encode(head.sha256),
         "clock_offset_ms": i64::try_from(offset.as_millis()).unwrap_or(i64::MAX),
     });
     Ok(Stamp {
         gen_time: claims.gen_time,
         facts,
-        response: answer.body,
+        response,
     })
-}
-
-/// A certificate has to be valid now as well: with the key of one that has expired, somebody could date back.
-fn judge(
-    response: &[u8],
-    request: &Request,
-    authority: &Authority,
-    now: Timestamp,
-) -> Result<Verified, Error> {
-    let response = Response::from_der(response).map_err(|error| Error::Lies(error.to_string()))?;
-    let token = response
-        .into_token()
-        .map_err(|error| Error::Refused(error.to_string()))?;
-    let trust = authority.trusted.trust().also_valid_at(now);
-    token
-        .verify(&Expected::answer_to(request), &trust)
-        .map_err(|error| Error::Lies(error.to_string()))
 }

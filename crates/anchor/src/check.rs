@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::copy;
 use crate::error::Error;
 use crate::facts::{self, shortened};
+use crate::known::Known;
 use crate::settings::{Settings, submission_prefix};
 use crate::standing::Kind;
 use event::Draft;
@@ -80,7 +81,7 @@ impl Mark {
     }
 }
 
-/// Somebody who could not be asked.
+/// Somebody who could not be asked, or who knew the log and says that he does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreachable {
     /// `copy` or `witness`.
@@ -145,8 +146,8 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
         return Ok(None);
     }
     let store = Store::open(dir)?;
-    let known = store.epochs()?;
-    let by_the_log = |note: &Note| known.open(note.to_string().as_bytes()).is_ok();
+    let epochs = store.epochs()?;
+    let by_the_log = |note: &Note| epochs.open(note.to_string().as_bytes()).is_ok();
     let mut found = Checked {
         origin: store.origin().to_owned(),
         size: store.len(),
@@ -154,12 +155,13 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
         unreachable: Vec::new(),
     };
     found.own(&store, &by_the_log)?;
+    let known = Known::by_record(&store, dir);
     if let Some(place) = &settings.copy {
         let name = place.display().to_string();
         let answer = in_time(place, &found.origin).await;
         let kind = Kind::Copy.as_str();
         match answer {
-            Ok(None) => {}
+            Ok(None) => found.forgotten(kind, &name, known.to_place(&name)),
             Ok(Some(note)) => found.compare(&store, kind, &name, &note, &by_the_log)?,
             Err(error) => found.not_asked(kind, &name, &error),
         }
@@ -170,7 +172,7 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
             let name = witness.key.name();
             let kind = Kind::Witness.as_str();
             match ask(&client, witness, &found.origin).await {
-                Ok(None) => {}
+                Ok(None) => found.forgotten(kind, name, known.to_witness(&witness.key)),
                 // The witness's own signature is what counts: it does not depend on what this log knows.
                 Ok(Some(note)) => {
                     let by_it =
@@ -187,17 +189,29 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
 impl Checked {
     /// The newest of the checkpoints that the record itself has published.
     fn own(&mut self, store: &Store, signed: &dyn Fn(&Note) -> bool) -> Result<(), Error> {
-        let Some(size) = store.published_sizes()?.into_iter().next_back() else {
-            return Ok(());
-        };
-        match store.published(size)? {
-            Some(note) => {
+        for size in store.published_sizes()?.into_iter().rev() {
+            // Without one, its directory was made and the checkpoint not yet; or somebody took it away.
+            if let Some(note) = store.published(size)? {
                 let name = format!("anchors/{size:020}/checkpoint");
-                self.compare(store, "published", &name, &note, signed)
+                return self.compare(store, "published", &name, &note, signed);
             }
-            // Its directory was made, and the checkpoint not yet.
-            None => Ok(()),
         }
+        Ok(())
+    }
+
+    /// Somebody says that he knows nothing of the log. That is an answer only from one who never did: a place that is not
+    /// mounted is an empty directory, and who was put back to an earlier state has forgotten as well.
+    fn forgotten(&mut self, kind: &str, name: &str, knew: Result<Option<u64>, Error>) {
+        let nothing = "it says that it knows nothing of this log";
+        let error = match knew {
+            Ok(None) => return,
+            Ok(Some(size)) => format!(
+                "{nothing}, and it knew its first {size} events: it has forgotten them, is not mounted, or another \
+                 answers in its place"
+            ),
+            Err(error) => format!("{nothing}, and whether that is so cannot be told: {error}"),
+        };
+        self.not_asked(kind, name, &Error::Unreachable(error));
     }
 
     fn not_asked(&mut self, kind: &str, name: &str, error: &Error) {
@@ -265,7 +279,7 @@ async fn in_time(place: &Path, origin: &str) -> Result<Option<Note>, Error> {
     }
 }
 
-/// The newest checkpoint that a witness cosigned for the log; `None` where it knows none.
+/// The newest checkpoint that a witness cosigned for the log; `None` where it says that it knows none.
 async fn ask(
     client: &Client,
     witness: &tlog::policy::Witness,
@@ -286,6 +300,6 @@ async fn ask(
             Ok(Some(note))
         }
         404 => Ok(None),
-        other => Err(Error::Refused(format!("{url} answered HTTP {other}"))),
+        other => Err(Error::Refused(format!("it answered HTTP {other}"))),
     }
 }

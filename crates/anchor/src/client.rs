@@ -84,7 +84,8 @@ impl Client {
     ) -> Result<Answer, Error> {
         let uri: Uri = url
             .parse()
-            .map_err(|_| Error::Setting(format!("`{url}` is no address")))?;
+            .map_err(|_| Error::Setting("what is configured is no address".into()))?;
+        let server = server(&uri);
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
@@ -98,19 +99,19 @@ impl Client {
         match tokio::time::timeout(TOTAL_TIME, self.read(request, limit)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Unreachable(format!(
-                "{url} did not answer within {} s",
+                "{server} did not answer within {} s",
                 TOTAL_TIME.as_secs()
             ))),
         }
     }
 
     async fn read(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Error> {
-        let url = request.uri().to_string();
+        let server = server(request.uri());
         let response = self
             .inner
             .request(request)
             .await
-            .map_err(|error| Error::Unreachable(format!("{url}: {}", chain(&error))))?;
+            .map_err(|error| Error::Unreachable(format!("{server}: {}", chain(&error))))?;
         let status = response.status().as_u16();
         let content_type = response
             .headers()
@@ -121,14 +122,26 @@ impl Client {
             .collect()
             .await
             .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Error::Lies(format!("{url} sends more than {limit} bytes")),
-                None => Error::Unreachable(format!("{url} broke off: {}", chain(error.as_ref()))),
+                Some(_) => Error::Lies(format!("{server} sends more than {limit} bytes")),
+                None => {
+                    Error::Unreachable(format!("{server} broke off: {}", chain(error.as_ref())))
+                }
             })?;
         Ok(Answer {
             status,
             content_type,
             body: body.to_bytes().to_vec(),
         })
+    }
+}
+
+/// Whom an address leads to, for errors: they go into the log, and what stands behind the host is nobody's business.
+fn server(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    match uri.port() {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
     }
 }
 

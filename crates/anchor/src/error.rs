@@ -15,6 +15,9 @@ pub enum Error {
     /// What is known of the log outside contradicts the log: an incident. One of the two was rewritten.
     #[error("{0}")]
     Doubt(String),
+    /// What a witness remembers is not what it has stored, or not all of it. To go on would be to forget.
+    #[error("{0}")]
+    Memory(String),
     /// The setting cannot be used.
     #[error("{0}")]
     Setting(String),

@@ -1,11 +1,17 @@
 //! The files of `anchors/`: tokens and cosigned checkpoints as evidence, the rest as hints.
+//!
+//! What an event tells of, or may soon tell of, is never replaced. After an error nobody knows what was stored: whoever
+//! tries again tells of what lies there then.
 
 use crate::Error;
+use crate::head::Head;
 use crate::standing::Standing;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::{Disk, LocalDisk};
-use tlog::note::{Note, Signature};
+use timestamp::MAX_RESPONSE_BYTES;
+use tlog::note::{MAX_NOTE_BYTES, Note, Signature};
 
 /// What was last known of the anchors: for `tacho status`, and for the size to begin with at a witness. Never evidence.
 const STANDING: &str = "anchors/standing.json";
@@ -16,22 +22,49 @@ const MAX_STANDING_BYTES: usize = 1 << 20;
 /// Writes into `anchors/` of one record.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
-    disk: Arc<LocalDisk>,
+    disk: Arc<dyn Disk>,
     /// Several witnesses add to one file.
     cosigned: Arc<Mutex<()>>,
 }
 
 /// The directory of the published checkpoint of `size`.
-pub(crate) fn directory(size: u64) -> String {
+fn directory(size: u64) -> String {
     format!("anchors/{size:020}")
+}
+
+fn token(size: u64, name: &str) -> String {
+    format!("{}/{name}.tsr", directory(size))
+}
+
+/// The published checkpoint of `size` with the witnesses' lines.
+fn cosigned(size: u64) -> String {
+    format!("{}/cosigned", directory(size))
 }
 
 impl Files {
     pub(crate) fn of(dir: &Path) -> Self {
+        Self::on(Arc::new(LocalDisk::at(dir)))
+    }
+
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
         Self {
-            disk: Arc::new(LocalDisk::at(dir)),
+            disk,
             cosigned: Arc::default(),
         }
+    }
+
+    /// A file of at most `limit` bytes; `None` where there is none.
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+        let io = |error: &std::io::Error| Error::io(path, error);
+        let len = match self.disk.open(path).and_then(|file| file.len()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            len => len.map_err(|error| io(&error))?,
+        };
+        if usize::try_from(len).map_or(true, |len| len > limit) {
+            return Err(Error::Local(format!("{path} is too long: {len} bytes")));
+        }
+        let bytes = self.disk.read(path).map_err(|error| io(&error))?;
+        Ok(Some(bytes))
     }
 
     fn publish(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -40,37 +73,52 @@ impl Files {
             .map_err(|error| Error::io(path, &error))
     }
 
-    /// Stores an authority's whole answer; durable when this returns.
-    pub(crate) fn store_token(&self, size: u64, name: &str, response: &[u8]) -> Result<(), Error> {
-        self.publish(&format!("{}/{name}.tsr", directory(size)), response)
+    /// The answer of authority `name` over the checkpoint of `size` that lies there: unverified, and perhaps not durable.
+    pub(crate) fn token(&self, size: u64, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.read(&token(size, name), MAX_RESPONSE_BYTES)
     }
 
-    /// Adds cosignatures to the checkpoint of `size` and returns it with all it has; durable when this returns.
-    pub(crate) fn store_cosignatures(
-        &self,
-        size: u64,
-        checkpoint: &Note,
-        cosignatures: &[Signature],
-    ) -> Result<Note, Error> {
+    /// Stores an authority's whole answer; durable when this returns.
+    ///
+    /// # Errors
+    /// Also where another answer lies there: it stays.
+    pub(crate) fn store_token(&self, size: u64, name: &str, response: &[u8]) -> Result<(), Error> {
+        let held = self.token(size, name)?;
+        let path = token(size, name);
+        if held.is_some_and(|held| held != response) {
+            return Err(Error::Local(format!("{path} holds another answer")));
+        }
+        self.publish(&path, response)
+    }
+
+    /// The published checkpoint of `size` with its witnesses' lines; unverified.
+    pub(crate) fn cosigned_text(&self, size: u64) -> Result<Option<Vec<u8>>, Error> {
+        self.read(&cosigned(size), MAX_NOTE_BYTES)
+    }
+
+    /// What lies there of `head` with its witnesses' lines; `None` where that is nothing, or not of this checkpoint.
+    fn cosigned(&self, head: &Head) -> Result<Option<Note>, Error> {
+        let held = self.cosigned_text(head.size)?;
+        let held = held.filter(|held| held.starts_with(&head.bytes));
+        Ok(held.and_then(|held| Note::parse(&held).ok()))
+    }
+
+    /// Puts the line of a witness under `head` in the place of any that it had there, and returns the checkpoint with all
+    /// its lines; durable when this returns.
+    pub(crate) fn store_cosignature(&self, head: &Head, line: &Signature) -> Result<Note, Error> {
         let _turn = self.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = format!("{}/cosigned", directory(size));
-        let mut note = match self.disk.read(&path) {
-            Ok(bytes) => Note::parse(&bytes)
-                .ok()
-                .filter(|note| note.text() == checkpoint.text())
-                .unwrap_or_else(|| checkpoint.clone()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => checkpoint.clone(),
-            Err(error) => return Err(Error::io(&path, &error)),
-        };
-        for cosignature in cosignatures {
-            let same = |held: &Signature| {
-                held.name() == cosignature.name() && held.id() == cosignature.id()
-            };
-            if !note.signatures().iter().any(same) {
-                note = note
-                    .with_signature(cosignature.clone())
-                    .map_err(|error| Error::Local(format!("{path}: {error}")))?;
-            }
+        let path = cosigned(head.size);
+        let held = self.cosigned(head)?;
+        let own = head.note.signatures().len();
+        let others = held
+            .iter()
+            .flat_map(|note| note.signatures().iter().skip(own));
+        let others = others.filter(|held| held.name() != line.name() || held.id() != line.id());
+        let mut note = head.note.clone();
+        for line in others.chain([line]) {
+            note = note
+                .with_signature(line.clone())
+                .map_err(|error| Error::Local(format!("{path}: {error}")))?;
         }
         self.publish(&path, note.to_string().as_bytes())?;
         Ok(note)
@@ -91,10 +139,7 @@ impl Files {
 
     /// What was last known, if anything was written that can be read.
     pub(crate) fn standing(&self) -> Option<Standing> {
-        let bytes = self.disk.read(STANDING).ok()?;
-        if bytes.len() > MAX_STANDING_BYTES {
-            return None;
-        }
+        let bytes = self.read(STANDING, MAX_STANDING_BYTES).ok()??;
         serde_json::from_slice(&bytes)
             .ok()
             .filter(Standing::is_readable)

@@ -25,6 +25,8 @@ mod growth;
 mod head;
 pub mod host;
 mod keeper;
+mod known;
+mod offset;
 mod settings;
 mod standing;
 mod successor;

@@ -52,10 +52,18 @@ impl Settings {
     /// Refuses what cannot work for the record in `data`.
     ///
     /// # Errors
-    /// [`Error::Setting`]: a witness without a usable address, a second place within the record.
+    /// [`Error::Setting`]: somebody without a usable address, a second place within the record.
     pub fn judge(&self, data: &Path) -> Result<(), Error> {
         for witness in self.witnesses() {
             submission_prefix(witness)?;
+        }
+        for authority in &self.authorities {
+            address(&authority.url).map_err(|why| {
+                Error::Setting(format!(
+                    "the address of authority {} cannot be used: {why}",
+                    authority.name
+                ))
+            })?;
         }
         if let Some(place) = &self.copy {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
@@ -82,23 +90,46 @@ pub(crate) fn submission_prefix(witness: &tlog::policy::Witness) -> Result<Strin
             "the policy names no address for witness {name}: write its URL behind its key"
         ))
     })?;
-    let url = std::str::from_utf8(url)
-        .ok()
-        .filter(|url| is_address(url))
-        .ok_or_else(|| {
-            Error::Setting(format!(
-                "the address of witness {name} is none: write http://HOST:PORT or https://HOST"
-            ))
-        })?;
+    // Not told as it stands: what is wrong with it may be that it holds a password.
+    let unusable = |why: &str| {
+        Error::Setting(format!(
+            "the address of witness {name} cannot be used: {why}; write http://HOST:PORT or https://HOST"
+        ))
+    };
+    let url = std::str::from_utf8(url).map_err(|_| unusable("it is not text"))?;
+    address(url).map_err(unusable)?;
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-pub(crate) fn is_address(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else {
-        return false;
-    };
-    matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.host().is_some_and(|host| !host.is_empty())
+/// Whether somebody can be asked at `url`.
+///
+/// # Errors
+/// What is wrong with it: also a password or a key in it, which would end up in the log, in events and in `tacho status`.
+fn address(url: &str) -> Result<(), &'static str> {
+    // `http::Uri` drops a fragment without a word.
+    if url.contains('#') {
+        return Err("it has a fragment (`#`)");
+    }
+    let uri = url.parse::<Uri>().map_err(|_| "it is not a URL")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("it does not begin with http:// or https://");
+    }
+    let authority = uri.authority().ok_or("it names no host")?;
+    if authority.as_str().contains('@') {
+        return Err("it holds a user name or password");
+    }
+    if authority.host().is_empty() {
+        return Err("it names no host");
+    }
+    // A port that is no number in range reads as no port at all.
+    let has_port = authority.as_str().len() > authority.host().len();
+    if has_port && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("its port is no port");
+    }
+    if uri.query().is_some() {
+        return Err("it has a query (`?`)");
+    }
+    Ok(())
 }
 
 /// A time-stamp authority.
@@ -158,5 +189,48 @@ impl Authority {
                 "`{text}` is no object identifier like 1.3.6.1.4.1.4146.2.3"
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leads_somewhere_and_holds_no_secret() {
+        let cosigner = tlog::cosignature::Cosigner::ed25519("example.com/w", &[1; 32]).unwrap();
+        let key = cosigner.verifying_key();
+        for (url, fine) in [
+            ("http://127.0.0.1:8710", true),
+            ("https://witness.example/w1/", true),
+            ("http://[::1]:8710", true),
+            ("witness.example", false),
+            ("ftp://witness.example", false),
+            ("https://", false),
+            ("https://user:hunter2@witness.example/", false),
+            ("https://hunter2@witness.example/", false),
+            ("https://witness.example/?key=hunter2", false),
+            ("https://witness.example/#hunter2", false),
+            ("http://witness.example:hunter2/", false),
+            ("http://witness.example:0/", false),
+            ("", false),
+        ] {
+            let policy = format!("witness w {key} {url}\nquorum w\n");
+            let Ok(policy) = Policy::parse(policy.as_bytes()) else {
+                assert!(!fine, "{url}");
+                continue;
+            };
+            let settings = Settings {
+                witnesses: Some(policy),
+                ..Settings::default()
+            };
+            match settings.judge(Path::new("/nowhere")) {
+                Ok(()) => assert!(fine, "{url}"),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(!fine && !told.contains("hunter2"), "{url}: {told}");
+                }
+            }
+        }
     }
 }

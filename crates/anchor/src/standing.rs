@@ -130,6 +130,13 @@ impl Standing {
         self
     }
 
+    /// Size of the newest checkpoint that this anchor has, where it has one.
+    pub(crate) fn size_of(&self, kind: Kind, name: &str) -> Option<u64> {
+        let mut anchors = self.anchors.iter();
+        let anchor = anchors.find(|anchor| anchor.kind == kind && anchor.name == name)?;
+        anchor.size.filter(|size| *size > 0)
+    }
+
     fn anchor(&mut self, kind: Kind, name: &str) -> Option<&mut Anchored> {
         self.anchors
             .iter_mut()
@@ -147,7 +154,8 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// The anchors that are configured, with what was last known of them.
+    /// The anchors that are configured, with what was last known of them: also what said that a history was rewritten,
+    /// which a start does not settle.
     pub(crate) fn new(
         files: Files,
         names: impl IntoIterator<Item = (Kind, String)>,
@@ -164,7 +172,7 @@ impl Board {
                     size: known.as_ref().and_then(|known| known.size),
                     at: known.as_ref().and_then(|known| known.at.clone()),
                     turn: 0,
-                    failing: None,
+                    failing: known.as_ref().and_then(|known| incident(&known.failing)),
                     superseded: known.map_or(0, |known| known.superseded),
                 }
             })
@@ -172,7 +180,7 @@ impl Board {
         let (standing, _) = watch::channel(Standing {
             version: VERSION,
             published: last.published,
-            unpublished: None,
+            unpublished: incident(&last.unpublished),
             anchors,
             quorum: quorum.then(|| last.quorum.unwrap_or_default()),
         });
@@ -189,7 +197,7 @@ impl Board {
 
     /// The size that this anchor is known to have.
     pub(crate) fn size(&self, kind: Kind, name: &str) -> Option<u64> {
-        self.standing.borrow().clone().anchor(kind, name)?.size
+        self.standing.borrow().size_of(kind, name)
     }
 
     fn change(&self, change: impl FnOnce(&mut Standing)) {
@@ -236,6 +244,15 @@ impl Board {
         });
     }
 
+    /// It was asked for a checkpoint that it has already.
+    pub(crate) fn has_already(&self, kind: Kind, name: &str, turn: u64) {
+        self.change(|standing| {
+            if let Some(anchor) = standing.anchor(kind, name) {
+                anchor.turn = turn;
+            }
+        });
+    }
+
     /// Returns whether this is the first failure in a row, or the first that says that a history was rewritten.
     pub(crate) fn has_not(
         &self,
@@ -267,6 +284,11 @@ impl Board {
             }
         });
     }
+}
+
+/// What is not forgotten until it is settled.
+fn incident(failing: &Option<Failing>) -> Option<Failing> {
+    failing.clone().filter(|failing| failing.incident)
 }
 
 impl Failing {

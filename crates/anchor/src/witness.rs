@@ -4,15 +4,13 @@ use crate::Error;
 use crate::client::Client;
 use crate::epochs::Chain;
 use crate::head::Head;
+use crate::offset;
 use crate::settings::submission_prefix;
 use evidence::Proofs;
 use jiff::Timestamp;
 use tlog::note::{MAX_NOTE_BYTES, Signature, VerifyingKey};
 use tlog::proof;
 use tlog::witness::{AddCheckpoint, Answer, Refusal, accept};
-
-/// How far ahead of ours a witness's clock may be, in seconds.
-const MAX_AHEAD_S: u64 = 600;
 
 /// Questions at a time: it says its size, it is given the log's key epochs, and then it must agree.
 const QUESTIONS: usize = 4;
@@ -22,10 +20,10 @@ const OCTETS: &str = "text/plain; charset=utf-8";
 /// What a witness said.
 #[derive(Debug)]
 pub(crate) struct Cosigned {
-    /// Its signatures, as they stand in a note.
-    pub(crate) signatures: Vec<Signature>,
+    /// Its one signature, as it stands in a note.
+    pub(crate) signature: Signature,
     /// When, as it says.
-    pub(crate) time: Option<Timestamp>,
+    pub(crate) time: Timestamp,
 }
 
 /// One witness of the policy.
@@ -120,42 +118,67 @@ impl Witness {
 
     /// Shows the witness how the key it knows handed over to the one that signs now. A witness of another make does not
     /// take that: its operator has to tell it.
+    ///
+    /// It begins with the newest hand-over, which is all that is new to a witness that was there for the others, and goes
+    /// back to one that the witness can follow.
     async fn introduce(&self, client: &Client, epochs: &[String]) -> Result<(), Error> {
-        let url = format!("{}/add-key-epoch", self.prefix);
-        for note in epochs {
-            let answer = client
-                .post(&url, OCTETS, note.clone().into_bytes(), MAX_NOTE_BYTES)
-                .await?;
-            if answer.status != 200 {
-                return Err(Error::Refused(format!(
-                    "it knows an earlier key of the log, and answered {} to the note by which that handed over: tell \
-                     its operator the log's present key",
-                    answer.status
-                )));
+        let mut refusal = None;
+        for (index, note) in epochs.iter().enumerate().rev() {
+            match self.hand_over(client, note).await? {
+                200 => {
+                    for note in epochs.iter().skip(index + 1) {
+                        let status = self.hand_over(client, note).await?;
+                        if status != 200 {
+                            return Err(unknown_key(status));
+                        }
+                    }
+                    return Ok(());
+                }
+                // It does not follow from what the witness knows yet.
+                status @ (403 | 409) => refusal = Some(status),
+                status => return Err(unknown_key(status)),
             }
         }
-        Ok(())
+        refusal.map_or(Ok(()), |status| Err(unknown_key(status)))
     }
 
-    fn judge(&self, head: &Head, signatures: &[Signature]) -> Result<Cosigned, Error> {
+    async fn hand_over(&self, client: &Client, note: &str) -> Result<u16, Error> {
+        let url = format!("{}/add-key-epoch", self.prefix);
+        let note = note.to_owned().into_bytes();
+        let answer = client.post(&url, OCTETS, note, MAX_NOTE_BYTES).await?;
+        Ok(answer.status)
+    }
+
+    /// Verifies what this witness said of `head`, and takes its one line out. A witness that says two things at once is
+    /// believed neither: an event tells of one line, and verification looks for that.
+    pub(crate) fn judge(&self, head: &Head, said: &[Signature]) -> Result<Cosigned, Error> {
+        let lies = |error: tlog::Error| Error::Lies(error.to_string());
         let keys = std::slice::from_ref(&self.key);
-        let (_, signers) = accept(head.note.clone(), signatures, keys)
-            .map_err(|error| Error::Lies(error.to_string()))?;
-        let seconds = signers.iter().filter_map(|signer| signer.time).max();
-        let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
-        if let Some(ahead) = seconds.filter(|time| time.seconds() > now + MAX_AHEAD_S) {
+        let (_, signers) = accept(head.note.clone(), said, keys).map_err(lies)?;
+        let its_own =
+            |line: &&Signature| line.name() == self.key.name() && line.id() == self.key.id();
+        let lines: Vec<&Signature> = said.iter().filter(its_own).collect();
+        let [signature] = lines.as_slice() else {
             return Err(Error::Lies(format!(
-                "it cosigned at {ahead}, which is {} s ahead of this machine's clock",
-                ahead.seconds().saturating_sub(now)
+                "it sent {} signatures of its key, where one is asked for",
+                lines.len()
             )));
-        }
-        let of_witness = |signature: &&Signature| {
-            signature.name() == self.key.name() && signature.id() == self.key.id()
         };
+        let time = signers.iter().filter_map(|signer| signer.time).max();
+        let time = time
+            .and_then(|time| Timestamp::from_second(i64::try_from(time.seconds()).ok()?).ok())
+            .ok_or_else(|| Error::Lies("it cosigned at no time that there is".into()))?;
+        offset::of_clock(time, Timestamp::now())?;
         Ok(Cosigned {
-            signatures: signatures.iter().filter(of_witness).cloned().collect(),
-            time: seconds
-                .and_then(|time| Timestamp::from_second(i64::try_from(time.seconds()).ok()?).ok()),
+            signature: (*signature).clone(),
+            time,
         })
     }
+}
+
+fn unknown_key(status: u16) -> Error {
+    Error::Refused(format!(
+        "it knows an earlier key of the log, and answered {status} to the notes by which that handed over: tell its \
+         operator the log's present key"
+    ))
 }

@@ -1,7 +1,10 @@
 //! One anchor's own life: the newest checkpoint, asked for again and again until it is had.
 
+#[cfg(test)]
+mod faults;
+
 use crate::Error;
-use crate::authority::{self};
+use crate::authority;
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::copy::Place;
@@ -13,6 +16,7 @@ use crate::head::{Head, Offer};
 use crate::settings::Authority;
 use crate::standing::{Board, Kind};
 use crate::witness::Witness;
+use event::Draft;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -76,11 +80,20 @@ struct Had {
     facts: Value,
 }
 
+/// What came of an attempt, to be recorded.
+enum Outcome {
+    Had(Draft),
+    /// With the event, where it is the first failure in a row.
+    Failed(Option<Draft>),
+}
+
 impl Worker {
     /// Works until nobody offers anything any more, or the recorder takes no event.
     pub(crate) async fn run(mut self) {
         let (kind, name) = self.anchor.label();
         let mut done = 0;
+        // The size that it had last: a head that is offered twice is anchored once.
+        let mut has = None;
         let mut backoff = Backoff::default();
         // Of what waits: since when, and how often it was tried.
         let mut waiting: Option<(Instant, u64)> = None;
@@ -92,11 +105,16 @@ impl Worker {
                 }
                 continue;
             };
+            if has == Some(offer.head.size) {
+                self.shared.board.has_already(kind, &name, offer.turn);
+                done = offer.turn;
+                continue;
+            }
             let (since, attempts) = waiting.get_or_insert((offer.since, 0));
             *attempts += 1;
             let (since, attempts) = (*since, *attempts);
             let head = offer.head.clone();
-            let draft = match self.attempt(&head).await {
+            let outcome = match self.attempt(&head).await {
                 Ok(had) => {
                     let effort = Effort {
                         attempts,
@@ -111,19 +129,17 @@ impl Worker {
                         had.at,
                         effort.superseded,
                     );
-                    done = offer.turn;
+                    (done, has) = (offer.turn, Some(head.size));
                     (waiting, backoff) = (None, Backoff::default());
-                    Some(facts::had(kind, had.facts, &head, effort))
+                    Outcome::Had(facts::had(kind, had.facts, &head, effort))
                 }
                 Err(error) => {
                     let first = self.shared.board.has_not(kind, &name, offer.turn, &error);
                     tracing::warn!(anchor = kind.as_str(), name, %error, "not anchored");
-                    first.map(|failing| facts::failed(kind, &name, &failing))
+                    Outcome::Failed(first.map(|failing| facts::failed(kind, &name, &failing)))
                 }
             };
-            if let Some(draft) = draft
-                && !self.recorded(&draft).await
-            {
+            if !self.recorded(&outcome, offer.turn).await {
                 return;
             }
             if waiting.is_some() {
@@ -136,34 +152,33 @@ impl Worker {
         }
     }
 
-    /// Whether the recorder goes on. A full disk only costs the event: what it tells lies in `anchors/`.
-    async fn recorded(&self, draft: &event::Draft) -> bool {
-        match self.shared.growth.record(draft).await {
-            Ok(()) => true,
-            Err(evidence::Error::Full(_)) => {
-                tracing::warn!(kind = %draft.kind, "no room for the event of an anchor");
-                true
-            }
-            Err(error) => {
-                tracing::debug!(%error, "no more anchors");
-                false
-            }
+    /// Whether the recorder goes on. An event that it does not take costs only the event: what it tells lies in
+    /// `anchors/`, and the standing says that it is not told.
+    async fn recorded(&self, outcome: &Outcome, turn: u64) -> bool {
+        let (Outcome::Had(draft) | Outcome::Failed(Some(draft))) = outcome else {
+            return true;
+        };
+        let Err(error) = self.shared.growth.record(draft).await else {
+            return true;
+        };
+        if matches!(error, evidence::Error::Closed | evidence::Error::Fatal(_)) {
+            tracing::debug!(%error, "no more anchors");
+            return false;
         }
+        tracing::warn!(kind = %draft.kind, %error, "the event of an anchor is not recorded");
+        if let Outcome::Had(_) = outcome {
+            let (kind, name) = self.anchor.label();
+            let error = Error::Local(format!("it was had, and is not recorded: {error}"));
+            // Its event would go the way of this one.
+            drop(self.shared.board.has_not(kind, &name, turn, &error));
+        }
+        true
     }
 
     async fn attempt(&mut self, head: &Arc<Head>) -> Result<Had, Error> {
         let shared = self.shared.clone();
         match &mut self.anchor {
-            Anchor::Timestamp(authority) => {
-                let stamp = authority::stamp(&shared.client, authority, head).await?;
-                shared
-                    .files
-                    .store_token(head.size, &authority.name, &stamp.response)?;
-                Ok(Had {
-                    at: stamp.gen_time,
-                    facts: stamp.facts,
-                })
-            }
+            Anchor::Timestamp(authority) => stamped(&shared, authority, head).await,
             Anchor::Witness(witness) => cosigned(&shared, witness, head).await,
             Anchor::Copy { place, hanging } => {
                 laid_down(&shared.origin, place, hanging, head).await?;
@@ -179,15 +194,29 @@ impl Worker {
     }
 }
 
+async fn stamped(shared: &Shared, authority: &Authority, head: &Head) -> Result<Had, Error> {
+    // One that was stored when something failed after that is not asked for again.
+    let stamp = match shared.files.token(head.size, &authority.name)? {
+        Some(response) => authority::stored(response, authority, head)?,
+        None => authority::stamp(&shared.client, authority, head).await?,
+    };
+    shared
+        .files
+        .store_token(head.size, &authority.name, &stamp.response)?;
+    Ok(Had {
+        at: stamp.gen_time,
+        facts: stamp.facts,
+    })
+}
+
 async fn cosigned(shared: &Shared, witness: &Witness, head: &Head) -> Result<Had, Error> {
     let name = witness.key().name();
     let known = shared.board.size(Kind::Witness, name);
     let cosigned = witness
         .cosign(&shared.client, head, known, &shared.keys)
         .await?;
-    let note = shared
-        .files
-        .store_cosignatures(head.size, &head.note, &cosigned.signatures)?;
+    // In the place of one that was stored when something failed after that: no event tells of it.
+    let note = shared.files.store_cosignature(head, &cosigned.signature)?;
     if let Some(policy) = &shared.policy {
         let policy = policy.clone().with_log(shared.keys.signer(head)?);
         match policy.accept(&note, None) {
@@ -195,19 +224,14 @@ async fn cosigned(shared: &Shared, witness: &Witness, head: &Head) -> Result<Had
             Err(error) => tracing::debug!(%error, size = head.size, "no quorum yet"),
         }
     }
-    let signature: Vec<String> = cosigned
-        .signatures
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     let facts = json!({
         "witness": name,
         "key": witness.key().to_string(),
-        "signature": signature.join("\n"),
-        "time": cosigned.time.map(|time| time.to_string()),
+        "signature": cosigned.signature.to_string(),
+        "time": cosigned.time.to_string(),
     });
     Ok(Had {
-        at: cosigned.time.unwrap_or_else(Timestamp::now),
+        at: cosigned.time,
         facts,
     })
 }

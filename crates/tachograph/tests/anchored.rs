@@ -385,6 +385,118 @@ fn a_witness_that_dies_between_storing_and_answering_goes_on() {
 }
 
 #[test]
+fn a_witness_that_cannot_store_says_so_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, memory) = (dir.path().join("a"), dir.path().join("w"));
+    Server::start(&data, &SERVE).end();
+    let mut witness = Server::witness(&memory, "127.0.0.1:0", &vkey(&data));
+    let address = witness.said("witness").strip_prefix("http://").unwrap();
+    // Where it would remember this log lies something else.
+    let origin = vkey(&data).split('+').next().unwrap().to_owned();
+    let path = tlog::witness::checkpoint_path(&origin);
+    std::fs::write(memory.join(path.split('/').next().unwrap()), "").unwrap();
+    let checkpoint = std::fs::read_to_string(data.join("log/checkpoint")).unwrap();
+    let body = format!("old 0\n\n{checkpoint}");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "POST /add-checkpoint HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert_eq!(witness.child.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    let mut stderr = witness.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(
+        said.contains("cannot store") && said.contains("hint: see to the disk"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_witness_speaks_json_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, memory) = (dir.path().join("a"), dir.path().join("w"));
+    Server::start(&data, &SERVE).end();
+    let log = vkey(&data);
+    let serve = ["witness", "serve", "--listen", "127.0.0.1:0", "--log", &log];
+    let mut json = command(&memory, &["--json"]).args(serve).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(json.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let address = ready["ready"]["witness"].as_str().unwrap();
+    assert!(address.starts_with("http://127.0.0.1:"), "{line}");
+    let key = std::fs::read_to_string(memory.join("vkey")).unwrap();
+    assert_eq!(ready["ready"]["key"], key.trim_end());
+    // While it runs nobody else remembers there.
+    let (code, _, err) = run(&memory, &serve);
+    assert!(code == 2 && err.contains("stop it"), "{code}: {err}");
+    json.kill().unwrap();
+    json.wait().unwrap();
+    std::fs::remove_file(memory.join("keys/witness.key")).unwrap();
+    let (code, _, err) = run(&memory, &serve);
+    assert!(
+        code == 1 && err.contains("is missing") && err.contains("hint: put back"),
+        "{code}: {err}"
+    );
+}
+
+#[test]
+fn a_secret_in_a_witness_address_is_refused_and_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    let cosigner = tlog::cosignature::Cosigner::ed25519("example.com/w", &[1; 32]).unwrap();
+    let key = cosigner.verifying_key();
+    for address in [
+        "https://operator:hunter2@witness.example/",
+        "https://witness.example/?key=hunter2",
+    ] {
+        let policy = format!("witness w {key} {address}\nquorum w\n");
+        std::fs::write(dir.path().join("policy"), policy).unwrap();
+        let config = config(dir.path(), "[witness]\npolicy = \"policy\"\n");
+        let mut args = SERVE.to_vec();
+        args.extend(["--config", config.to_str().unwrap()]);
+        let (code, out, err) = run(&data, &args);
+        assert_eq!(code, 2, "{out}{err}");
+        assert!(
+            !err.contains("hunter2") && err.contains("example.com/w"),
+            "{err}"
+        );
+        assert!(!data.exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn a_place_that_is_not_mounted_is_not_taken_for_one_that_knows_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("a"), dir.path().join("place"));
+    std::fs::create_dir(&place).unwrap();
+    let text = "[copy]\ndirectory = \"place\"\n";
+    let optional = config(dir.path(), text);
+    Server::recorder(&data, &optional).end();
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let required = config(dir.path(), &format!("{text}[anchor]\nrequire = true\n"));
+    let mut args = SERVE.to_vec();
+    args.extend(["--config", required.to_str().unwrap()]);
+    let (code, _, err) = run(&data, &args);
+    assert!(
+        code == 12 && err.contains("is not mounted"),
+        "{code}: {err}"
+    );
+    let optional = config(dir.path(), text);
+    Server::recorder(&data, &optional).end();
+    let checked = events(&data, "anchor.checked");
+    let unreachable = &checked.last().unwrap()["facts"]["unreachable"][0];
+    assert_eq!(unreachable["kind"], "copy", "{checked:?}");
+}
+
+#[test]
 fn a_witness_does_not_remember_within_a_record() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("a");

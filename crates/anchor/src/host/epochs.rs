@@ -10,6 +10,7 @@ pub(crate) const MAX_EPOCHS: usize = 65_536;
 /// The keys of a log: those it was introduced with, and what they handed over to.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
+    /// The oldest first.
     pinned: Vec<VerifyingKey>,
     /// In order; each begins where its predecessor ends.
     later: Vec<Epoch>,
@@ -22,7 +23,7 @@ struct Epoch {
     /// Events that the key before it closed with.
     start: u64,
     key: VerifyingKey,
-    note: String,
+    note: Note,
 }
 
 /// What became of a hand-over.
@@ -62,15 +63,36 @@ impl Keys {
     }
 
     /// The keys whose signature counts under a tree of `size` events: of each epoch the events behind its start up to
-    /// the next one's.
+    /// the next one's. A key that the operator names and that no hand-over leads to is newer than all of them.
     pub(crate) fn of_size(&self, size: u64) -> Vec<VerifyingKey> {
-        let begun = self.later.iter().rev().find(|epoch| epoch.start < size);
-        begun.map_or_else(|| self.pinned.clone(), |epoch| vec![epoch.key.clone()])
+        let Some(index) = self.later.iter().rposition(|epoch| epoch.start < size) else {
+            return self.pinned.clone();
+        };
+        let mut keys: Vec<VerifyingKey> = self
+            .later
+            .get(index)
+            .map(|epoch| epoch.key.clone())
+            .into_iter()
+            .collect();
+        if index + 1 == self.later.len() {
+            keys.extend(self.beyond().cloned());
+        }
+        keys
+    }
+
+    /// The pinned keys behind the last that a hand-over is by or to.
+    fn beyond(&self) -> impl Iterator<Item = &VerifyingKey> {
+        let met = |key: &VerifyingKey| {
+            let key = std::slice::from_ref(key);
+            self.later.iter().any(|epoch| epoch.signed_by(key))
+        };
+        let old = self.pinned.iter().rposition(met);
+        self.pinned.iter().skip(old.map_or(0, |old| old + 1))
     }
 
     /// The hand-overs as they were posted, in order.
-    pub(crate) fn notes(&self) -> impl Iterator<Item = &str> {
-        self.later.iter().map(|epoch| epoch.note.as_str())
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
+        self.later.iter().map(|epoch| &epoch.note)
     }
 
     /// The origin that a note claims to hand over a key of; unverified.
@@ -98,16 +120,18 @@ impl Keys {
                 Err(Refused::Conflict)
             };
         }
+        // Whoever pinned a later key may begin with that.
+        let pinned: Vec<VerifyingKey> = self.beyond().cloned().collect();
+        let skips = epoch.signed_by(&pinned);
         let (before, start, due) = match self.later.last() {
+            Some(last) if skips => (pinned, last.start, epoch.number.max(last.number + 1)),
             Some(last) => (vec![last.key.clone()], last.start, last.number + 1),
-            // Whoever pinned a later key may begin with that.
-            None => (self.pinned.clone(), 0, epoch.number),
+            None => (pinned, 0, epoch.number),
         };
         if epoch.number != due || epoch.start < start || self.later.len() >= MAX_EPOCHS {
             return Err(Refused::Conflict);
         }
-        let signed = |keys: &[VerifyingKey]| note.verify(keys).is_ok();
-        if !signed(&before) || !signed(std::slice::from_ref(&epoch.key)) {
+        if !epoch.signed_by(&before) || !epoch.signed_by(std::slice::from_ref(&epoch.key)) {
             return Err(Refused::NotSigned);
         }
         self.later.push(epoch);
@@ -118,8 +142,10 @@ impl Keys {
     pub(crate) fn restore(&mut self, note: &Note) -> Result<(), Error> {
         match self.add(note) {
             Ok(_) => Ok(()),
-            Err(why) => Err(Error::Local(format!(
-                "a stored key epoch does not follow on the log's keys ({why:?})"
+            Err(why) => Err(Error::Setting(format!(
+                "a stored hand-over does not follow on the keys of {} that are named ({why:?}): name the key that the \
+                 witness was begun with too, `--log VKEY` with the first one of the log (its `log/vkey`)",
+                self.pinned.first().map_or("the log", VerifyingKey::name)
             ))),
         }
     }
@@ -132,8 +158,13 @@ impl Epoch {
             number: said.epoch,
             start: said.size,
             key: said.ed25519,
-            note: note.to_string(),
+            note: note.clone(),
         })
+    }
+
+    /// Whether one of `keys` signed the hand-over, and none of them falsely.
+    fn signed_by(&self, keys: &[VerifyingKey]) -> bool {
+        self.note.verify(keys).is_ok()
     }
 }
 
@@ -198,6 +229,69 @@ mod tests {
             (hand_over(1, 0, 3, &[3]), Refused::NotSigned),
         ] {
             assert_eq!(keys.add(&note), Err(why), "{note}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_pinned_behind_the_chain_counts_and_one_that_handed_over_does_not() {
+        let mut keys = pinned();
+        keys.add(&hand_over(2, 10, 2, &[1, 2])).unwrap();
+        // The witness was away, and its operator names the key that the log has now.
+        keys.pin(key(7).verifying_key().clone());
+        let of = |keys: &[u8]| -> Vec<VerifyingKey> {
+            keys.iter()
+                .map(|n| key(*n).verifying_key().clone())
+                .collect()
+        };
+        assert_eq!(keys.of_size(11), of(&[2, 7]));
+        // What it hands over to is followed, whatever lies between.
+        assert_eq!(
+            keys.add(&hand_over(8, 9, 8, &[7, 8])),
+            Err(Refused::Conflict)
+        );
+        assert_eq!(keys.add(&hand_over(8, 70, 8, &[7, 8])), Ok(Added::New));
+        assert_eq!(keys.of_size(71), of(&[8]));
+        assert_eq!(keys.of_size(70), of(&[2]));
+        assert_eq!(
+            keys.add(&hand_over(9, 80, 9, &[2, 9])),
+            Err(Refused::NotSigned)
+        );
+        assert_eq!(
+            keys.add(&hand_over(9, 80, 9, &[7, 9])),
+            Err(Refused::NotSigned)
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_pinned_before_one_that_handed_over_is_older() {
+        let mut keys = pinned();
+        keys.pin(key(2).verifying_key().clone());
+        keys.add(&hand_over(3, 20, 3, &[2, 3])).unwrap();
+        assert_eq!(keys.of_size(21), [key(3).verifying_key().clone()]);
+        assert_eq!(
+            keys.add(&hand_over(4, 30, 4, &[1, 4])),
+            Err(Refused::NotSigned)
+        );
+    }
+
+    #[test]
+    fn what_was_stored_follows_on_the_first_key_or_the_remedy_is_named() {
+        let notes = [hand_over(2, 10, 2, &[1, 2]), hand_over(3, 20, 3, &[2, 3])];
+        for (named, fine) in [(vec![1], true), (vec![1, 3], true), (vec![3], false)] {
+            let mut named = named.into_iter().map(|n| key(n).verifying_key().clone());
+            let mut keys = Keys::pinned(vec![named.next().unwrap()]);
+            named.for_each(|key| keys.pin(key));
+            let restored = notes.iter().try_for_each(|note| keys.restore(note));
+            match restored {
+                Ok(()) => assert!(fine && keys.of_size(21) == [key(3).verifying_key().clone()]),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(
+                        !fine && told.contains("--log") && told.contains(ORIGIN),
+                        "{told}"
+                    );
+                }
+            }
         }
     }
 

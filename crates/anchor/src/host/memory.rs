@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use storage::{DirLock, Disk, LocalDisk, LockError};
 use tlog::Checkpoint;
 use tlog::cosignature::{self, Cosigner};
 use tlog::note::{Note, VerifyingKey};
-use tlog::witness::{self, AddCheckpoint, Answer, Cosigned, Decision, Head, Refusal, Witness};
+use tlog::witness::{self, AddCheckpoint, Answer, Decision, Head, Refusal, Witness};
+use tokio::sync::watch;
 
 const KEY: &str = "keys/witness.key";
 const VKEY: &str = "vkey";
@@ -33,19 +34,24 @@ pub struct Options {
 /// A witness with its memory.
 #[derive(Debug)]
 pub struct Host {
-    disk: LocalDisk,
+    disk: Box<dyn Disk>,
     name: String,
     seed: [u8; 32],
     key: VerifyingKey,
-    /// One request after the other: what one decided from is still so when it is stored.
+    /// One request after the other: what one decided from is still so when it is stored. Lost by a request that panics.
     logs: Mutex<BTreeMap<String, Log>>,
-    _lock: DirLock,
+    /// Why nothing is said any more.
+    failed: watch::Sender<Option<Error>>,
+    /// Held by whoever opened a directory.
+    _lock: Option<DirLock>,
 }
 
 #[derive(Debug)]
 struct Log {
     keys: Keys,
     head: Head,
+    /// The cosigned checkpoint of `head`, durable; `None` before the first.
+    checkpoint: Option<Vec<u8>>,
 }
 
 fn directory(origin: &str) -> String {
@@ -57,34 +63,53 @@ impl Host {
     /// Takes the directory and remembers what lies there; makes a key at the first start.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a name that is none or another than before; [`Error::Local`] where another witness runs
-    /// there, where what lies there is not what this witness stored, or what the system says.
+    /// [`Error::Setting`] for a name that is none or another than before, keys that do not lead to those that were
+    /// learned, and where another witness runs there; [`Error::Memory`] where what lies there is not what this witness
+    /// stored; [`Error::Local`] for what the system says.
     pub fn open(options: Options) -> Result<Self, Error> {
         let io = |error: std::io::Error| Error::io(&options.dir.display().to_string(), &error);
         let disk = LocalDisk::create(&options.dir).map_err(io)?;
         let lock = DirLock::take(&options.dir).map_err(|error| match error {
-            LockError::Held => Error::Local(format!(
-                "another witness remembers in {}",
+            LockError::Held => Error::Setting(format!(
+                "another witness remembers in {} and runs: stop it, or name another directory",
                 options.dir.display()
             )),
             LockError::Io(error) => io(error),
         })?;
         disk.sweep().map_err(io)?;
-        let (name, seed) = identity(&disk, options.name.as_deref())?;
+        let host = Self::on(Box::new(disk), options.name.as_deref(), options.logs)?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..host
+        })
+    }
+
+    /// As [`Self::open`], on a disk that nobody else writes to.
+    pub(super) fn on(
+        disk: Box<dyn Disk>,
+        name: Option<&str>,
+        keys: Vec<VerifyingKey>,
+    ) -> Result<Self, Error> {
+        let (name, seed) = identity(disk.as_ref(), name)?;
         let key = cosigner(&name, &seed)?.verifying_key().clone();
         let mut logs: BTreeMap<String, Log> = BTreeMap::new();
-        for log in options.logs {
+        for log in keys {
             if let Some(known) = logs.get_mut(log.name()) {
                 known.keys.pin(log);
                 continue;
             }
-            let head = stored_head(&disk, log.name(), &key)?;
+            let (head, checkpoint) = stored_head(disk.as_ref(), log.name(), &key)?;
             let origin = log.name().to_owned();
             let keys = Keys::pinned(vec![log]);
-            logs.insert(origin, Log { keys, head });
+            let log = Log {
+                keys,
+                head,
+                checkpoint,
+            };
+            logs.insert(origin, log);
         }
         for (origin, log) in &mut logs {
-            restore_epochs(&disk, origin, &mut log.keys)?;
+            restore_epochs(disk.as_ref(), origin, &mut log.keys)?;
         }
         Ok(Self {
             disk,
@@ -92,7 +117,8 @@ impl Host {
             seed,
             key,
             logs: Mutex::new(logs),
-            _lock: lock,
+            failed: watch::channel(None).0,
+            _lock: None,
         })
     }
 
@@ -102,8 +128,38 @@ impl Host {
         &self.key
     }
 
-    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, Log>> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What keeps it from saying anything any more, once there is something.
+    pub(super) fn failure(&self) -> watch::Receiver<Option<Error>> {
+        self.failed.subscribe()
+    }
+
+    /// The turn of one request.
+    ///
+    /// # Errors
+    /// [`Error::Local`] once a write has failed: the disk may hold what nobody was told, and nobody may be told what
+    /// the disk may lose.
+    fn logs(&self) -> Result<MutexGuard<'_, BTreeMap<String, Log>>, Error> {
+        let logs = self.logs.lock();
+        let failed = self.failed.borrow().clone();
+        match (failed, logs) {
+            (Some(error), _) => Err(error),
+            (None, Ok(logs)) => Ok(logs),
+            (None, Err(_)) => {
+                Err(self.fails(Error::Local("a request was cut off half way".into())))
+            }
+        }
+    }
+
+    fn fails(&self, error: Error) -> Error {
+        self.failed.send_replace(Some(error.clone()));
+        error
+    }
+
+    /// Stores durably; what it stores counts when this returns `Ok`. After an error nobody knows what lies there.
+    fn store(&self, path: &str, text: &str) -> Result<(), Error> {
+        self.disk
+            .publish(path, text.as_bytes())
+            .map_err(|error| self.fails(Error::io(path, &error)))
     }
 
     /// Answers `add-checkpoint`. What it agrees to is durable when this returns. Blocks.
@@ -114,7 +170,7 @@ impl Host {
         let Ok(request) = AddCheckpoint::parse(body) else {
             return Ok(Answer::Refused(Refusal::BadRequest));
         };
-        let mut logs = self.logs();
+        let mut logs = self.logs()?;
         let Some(log) = logs.get_mut(request.origin()) else {
             return Ok(Answer::Refused(Refusal::UnknownLog));
         };
@@ -131,18 +187,14 @@ impl Host {
         {
             Decision::Refuse(refusal) => Ok(Answer::Refused(refusal)),
             Decision::Cosign(cosigned) => {
-                self.remember(request.origin(), &cosigned)?;
+                let path = format!("{}/checkpoint", directory(request.origin()));
+                let text = cosigned.checkpoint.to_string();
+                self.store(&path, &text)?;
                 log.head = cosigned.head;
+                log.checkpoint = Some(text.into_bytes());
                 Ok(cosigned.answer())
             }
         }
-    }
-
-    fn remember(&self, origin: &str, cosigned: &Cosigned) -> Result<(), Error> {
-        let path = format!("{}/checkpoint", directory(origin));
-        self.disk
-            .publish(&path, cosigned.checkpoint.to_string().as_bytes())
-            .map_err(|error| Error::io(&path, &error))
     }
 
     /// Answers `add-key-epoch`: an HTTP status. Blocks.
@@ -156,7 +208,7 @@ impl Host {
         let Some(origin) = Keys::origin(&note) else {
             return Ok(400);
         };
-        let mut logs = self.logs();
+        let mut logs = self.logs()?;
         let Some(log) = logs.get_mut(&origin) else {
             return Ok(404);
         };
@@ -166,9 +218,7 @@ impl Host {
             Ok(Added::New) => {
                 let number = keys.notes().count();
                 let path = format!("{}/epochs/{number:08}", directory(&origin));
-                self.disk
-                    .publish(&path, note.to_string().as_bytes())
-                    .map_err(|error| Error::io(&path, &error))?;
+                self.store(&path, &note.to_string())?;
                 log.keys = keys;
                 200
             }
@@ -178,23 +228,17 @@ impl Host {
         })
     }
 
-    /// The newest checkpoint that was cosigned for the log whose path that is; `None` for any other. Blocks.
+    /// The newest checkpoint that was cosigned for the log whose path that is; `None` for any other. It waits for one
+    /// that is being stored.
     ///
     /// # Errors
     /// The witness's own trouble.
     pub(super) fn checkpoint(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let known = self
-            .logs()
-            .keys()
-            .any(|origin| witness::checkpoint_path(origin) == path);
-        if !known {
-            return Ok(None);
-        }
-        match self.disk.read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(path, &error)),
-        }
+        let logs = self.logs()?;
+        let log = logs
+            .iter()
+            .find(|(origin, _)| witness::checkpoint_path(origin) == path);
+        Ok(log.and_then(|(_, log)| log.checkpoint.clone()))
     }
 }
 
@@ -209,29 +253,27 @@ fn now() -> Result<cosignature::Timestamp, Error> {
         .map_err(|_| Error::Local("this machine's clock stands before 1970".into()))
 }
 
-fn read(disk: &LocalDisk, path: &str) -> Result<Option<String>, Error> {
+fn read(disk: &dyn Disk, path: &str) -> Result<Option<String>, Error> {
     match disk.read(path) {
         Ok(bytes) => String::from_utf8(bytes)
             .map(Some)
-            .map_err(|_| Error::Local(format!("{path} is not text"))),
+            .map_err(|_| Error::Memory(format!("{path} is not text"))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, &error)),
     }
 }
 
 /// The witness's name and seed. A key that is gone is not replaced: whoever trusts the old one would be told nothing.
-fn identity(disk: &LocalDisk, wanted: Option<&str>) -> Result<(String, [u8; 32]), Error> {
+fn identity(disk: &dyn Disk, wanted: Option<&str>) -> Result<(String, [u8; 32]), Error> {
     let vkey = read(disk, VKEY)?;
     let stored = read(disk, KEY)?;
     let seed = match (&stored, &vkey) {
         (Some(text), _) => text
             .strip_prefix("v1 ")
             .and_then(|text| hex::decode(text.trim_end()).ok()?.try_into().ok())
-            .ok_or_else(|| Error::Local(format!("{KEY} is not a whole key file")))?,
+            .ok_or_else(|| Error::Memory(format!("{KEY} is not a whole key file")))?,
         (None, Some(_)) => {
-            return Err(Error::Local(format!(
-                "{KEY} is missing: restore it from a copy"
-            )));
+            return Err(Error::Memory(format!("{KEY} is missing")));
         }
         (None, None) => {
             let mut seed = [0; 32];
@@ -256,7 +298,7 @@ fn identity(disk: &LocalDisk, wanted: Option<&str>) -> Result<(String, [u8; 32])
     let key: VerifyingKey = vkey
         .trim_end()
         .parse()
-        .map_err(|error| Error::Local(format!("{VKEY}: {error}")))?;
+        .map_err(|error| Error::Memory(format!("{VKEY}: {error}")))?;
     if wanted.is_some_and(|wanted| wanted != key.name()) {
         return Err(Error::Setting(format!(
             "this witness is {} since its first start; leave `--name` out or make another one elsewhere",
@@ -264,36 +306,43 @@ fn identity(disk: &LocalDisk, wanted: Option<&str>) -> Result<(String, [u8; 32])
         )));
     }
     if cosigner(key.name(), &seed)?.verifying_key() != &key {
-        return Err(Error::Local(format!(
+        return Err(Error::Memory(format!(
             "{KEY} is not the key that {VKEY} names"
         )));
     }
     Ok((key.name().to_owned(), seed))
 }
 
-/// The head that was stored, which must be ours: a witness that forgot would cosign a fork.
-fn stored_head(disk: &LocalDisk, origin: &str, key: &VerifyingKey) -> Result<Head, Error> {
+/// The head that was stored, which must be ours: a witness that forgot would cosign a fork. It is stored again before it
+/// counts: the witness before this one may have ended because it did not become durable.
+fn stored_head(
+    disk: &dyn Disk,
+    origin: &str,
+    key: &VerifyingKey,
+) -> Result<(Head, Option<Vec<u8>>), Error> {
     let path = format!("{}/checkpoint", directory(origin));
     let Some(text) = read(disk, &path)? else {
-        return Ok(Head::empty());
+        return Ok((Head::empty(), None));
     };
-    let damaged = |error: tlog::Error| Error::Local(format!("{path}: {error}"));
+    let damaged = |error: tlog::Error| Error::Memory(format!("{path}: {error}"));
     let note = Note::parse(text.as_bytes()).map_err(damaged)?;
     note.verify(std::slice::from_ref(key)).map_err(damaged)?;
     let head: Checkpoint = note.text().parse().map_err(damaged)?;
     if head.origin() != origin {
-        return Err(Error::Local(format!("{path} is of {}", head.origin())));
+        return Err(Error::Memory(format!("{path} is of {}", head.origin())));
     }
-    Ok(Head::from(&head))
+    disk.publish(&path, text.as_bytes())
+        .map_err(|error| Error::io(&path, &error))?;
+    Ok((Head::from(&head), Some(text.into_bytes())))
 }
 
-fn restore_epochs(disk: &LocalDisk, origin: &str, keys: &mut Keys) -> Result<(), Error> {
+fn restore_epochs(disk: &dyn Disk, origin: &str, keys: &mut Keys) -> Result<(), Error> {
     let dir = format!("{}/epochs", directory(origin));
     for name in disk.list(&dir).map_err(|error| Error::io(&dir, &error))? {
         let path = format!("{dir}/{name}");
         let text = read(disk, &path)?.unwrap_or_default();
         let note = Note::parse(text.as_bytes())
-            .map_err(|error| Error::Local(format!("{path}: {error}")))?;
+            .map_err(|error| Error::Memory(format!("{path}: {error}")))?;
         keys.restore(&note)?;
     }
     Ok(())

@@ -35,15 +35,28 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Host {
     /// Answers until `stop` resolves; what was being answered then may end.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    /// What it could not store. It says nothing any more, and the process must end: the next one finds out what lies
+    /// on the disk.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), Error> {
+        let mut failure = self.failure();
+        let trouble = self.failure();
+        // A sender that is gone means that nobody answers any more.
+        let failed = async { drop(failure.wait_for(Option::is_some).await) };
         let host = Arc::new(self);
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut open = JoinSet::new();
-        tokio::pin!(stop);
+        tokio::pin!(stop, failed);
         loop {
             while open.try_join_next().is_some() {}
             let accepted = tokio::select! {
                 accepted = accept(&listener, &room) => accepted,
+                () = &mut failed => break,
                 () = &mut stop => break,
             };
             let Some((stream, permit)) = accepted else {
@@ -60,6 +73,8 @@ impl Host {
         if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
             tracing::debug!("connections were cut off");
         }
+        let trouble = trouble.borrow().clone();
+        trouble.map_or(Ok(()), Err)
     }
 }
 
@@ -115,7 +130,7 @@ async fn answer(host: Arc<Host>, request: Request<Incoming>) -> Response<Full<By
             trouble()
         }
         Err(error) => {
-            tracing::error!(%error, "the witness cannot answer");
+            tracing::error!(%error, "a request was cut off");
             trouble()
         }
     }

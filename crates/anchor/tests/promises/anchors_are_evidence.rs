@@ -1,12 +1,18 @@
 //! An anchor is verified, stored and recorded, and others can check what was stored.
 
-use crate::rig::{Kept, Witnessing, authority, begin, facts, on_demand};
+use crate::rig::{Kept, Witnessing, authority, begin, facts, on_demand, policy};
 use anchor::{Settings, Standing};
 use aws_lc_rs::digest::{SHA256, digest};
 use event::Kind;
+use evidence::verify;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::{Reply, Upstream};
 use tlog::Checkpoint;
+use tlog::cosignature::{Cosigner, Timestamp};
 use tlog::note::{Note, VerifyingKey};
+use tlog::witness::AddCheckpoint;
 
 fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
@@ -104,6 +110,91 @@ async fn every_anchor_is_stored_and_recorded_and_verifies() {
     let standing = Standing::last_known(&data).unwrap();
     assert_eq!(standing.unanchored(store.len()), 0);
     witness.stop().await;
+}
+
+/// A witness that says another time whenever it is asked, also about a head that it knows.
+async fn forgetful_witness() -> (Upstream, VerifyingKey) {
+    let cosigner = Cosigner::ed25519("example.com/w", &[1; 32]).unwrap();
+    let key = cosigner.verifying_key().clone();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seconds = AtomicU64::new(now.as_secs());
+    let upstream = Upstream::start(move |request| {
+        let request = AddCheckpoint::parse(&request.body).unwrap();
+        let now = Timestamp::new(seconds.fetch_add(1, Ordering::Relaxed)).unwrap();
+        let checkpoint = request.note().text().parse().unwrap();
+        let line = cosigner.cosign(&checkpoint, now).unwrap();
+        Reply::body(200, "text/plain", format!("{line}\n"))
+    });
+    (upstream.await.unwrap(), key)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_offered_twice_is_anchored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("record"), dir.path().join("place"));
+    std::fs::create_dir(&place).unwrap();
+    begin(&data).await;
+    let (witness, key) = forgetful_witness().await;
+    let (_openssl, _server, authority) = authority("acme").await;
+    let trust = timestamp_roots(&authority);
+    let policy = policy(&key, &witness.url());
+    let kept = Kept::start(
+        &data,
+        Settings {
+            authorities: vec![authority],
+            witnesses: Some(policy.clone()),
+            copy: Some(place),
+            ..on_demand()
+        },
+    );
+    for _ in 0..5 {
+        kept.append().await;
+        // Whoever comes while others wait is offered the head that they wait for.
+        let (a, b, c, d) = tokio::join!(
+            kept.handle.anchor_now(),
+            kept.handle.anchor_now(),
+            kept.handle.anchor_now(),
+            kept.handle.anchor_now(),
+        );
+        for standing in [a, b, c, d] {
+            let standing = standing.unwrap();
+            assert!(
+                standing
+                    .anchors
+                    .iter()
+                    .all(|anchor| anchor.failing.is_none()),
+                "{standing:?}"
+            );
+        }
+    }
+    kept.close().await;
+    for kind in [Kind::AnchorTimestamp, Kind::AnchorWitness, Kind::AnchorCopy] {
+        let told = facts(&data, kind);
+        let sizes: BTreeSet<u64> = told
+            .iter()
+            .filter_map(|facts| facts["size"].as_u64())
+            .collect();
+        assert_eq!(sizes.len(), told.len(), "{kind:?}: {told:?}");
+    }
+    let vkey = std::fs::read_to_string(data.join("log/vkey")).unwrap();
+    let options = verify::Options {
+        policy: Some(policy.with_log(vkey.trim_end().parse().unwrap())),
+        roots: Some(trust),
+        ..verify::Options::default()
+    };
+    let report = verify::run(&data, &options, &mut |_| {}).unwrap();
+    assert!(
+        report.faults.is_empty() && report.missing.is_empty(),
+        "{:?} {:?}",
+        report.faults,
+        report.missing
+    );
+}
+
+fn timestamp_roots(authority: &anchor::Authority) -> timestamp::Trust {
+    let roots = timestamp::Certificate::from_pem(authority.trusted.pem()).unwrap();
+    timestamp::Trust::new(roots).unwrap()
 }
 
 fn checkpoint_of(bytes: &[u8], key: &VerifyingKey) -> Checkpoint {

@@ -76,6 +76,27 @@ async fn an_earlier_copy_and_a_fork_are_refused_by_witness_and_second_place() {
         );
     }
     kept.close().await;
+    // A start does not settle it, also when nobody can be asked any more.
+    let away = Settings {
+        witnesses: Some(policy(&witness.key, "http://127.0.0.1:1")),
+        ..on_demand()
+    };
+    let attempts = standing.anchors[0].failing.as_ref().unwrap().attempts;
+    let again = Kept::start(&fork, away);
+    let standing = again
+        .until("the witness is asked", |standing| {
+            standing.anchors[0]
+                .failing
+                .as_ref()
+                .is_some_and(|failing| failing.attempts > attempts)
+        })
+        .await;
+    let why = standing.anchors[0].failing.clone().unwrap();
+    assert!(
+        why.incident && why.error.contains("another history"),
+        "{why:?}"
+    );
+    again.close().await;
     let failed = facts(&fork, Kind::AnchorFailed);
     assert!(
         failed.len() == 2 && failed.iter().all(|facts| facts["incident"] == true),
@@ -113,12 +134,77 @@ async fn a_log_that_lost_its_end_contradicts_its_own_anchors() {
     )
     .await;
     copy_all(&data.join("anchors"), &earlier.join("anchors"));
-    let found = check(&earlier, &on_demand()).await.unwrap().unwrap();
-    let doubt = found.doubts().next().unwrap();
-    assert_eq!(
-        (doubt.kind.as_str(), doubt.verdict),
-        ("published", Verdict::Shorter)
-    );
+    // The newest may have been begun and not finished, or taken away.
+    for hollow in [None, Some(5_000), Some(7_000)] {
+        if let Some(size) = hollow {
+            std::fs::create_dir(earlier.join(format!("anchors/{size:020}"))).unwrap();
+        }
+        let found = check(&earlier, &on_demand()).await.unwrap().unwrap();
+        let doubt = found.doubts().next().expect("its own anchors");
+        assert_eq!(
+            (doubt.kind.as_str(), doubt.verdict),
+            ("published", Verdict::Shorter)
+        );
+    }
+}
+
+/// What the record still says of who knew it.
+const TRACES: [&str; 3] = ["all that was said", "the events alone", "nothing"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_knew_the_log_and_says_that_he_does_not_was_not_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("record"), dir.path().join("place"));
+    std::fs::create_dir(&place).unwrap();
+    let key = begin(&data).await;
+    let new = dir.path().join("new");
+    copy_all(&data, &new);
+    let witness = Witnessing::start(&dir.path().join("w"), vec![key.clone()]).await;
+    let settings = Settings {
+        copy: Some(place.clone()),
+        witnesses: Some(witness.policy()),
+        ..on_demand()
+    };
+    run(&data, &settings, 3).await;
+    witness.stop().await;
+
+    // The place is not mounted: an empty directory. In the witness's place somebody answers who knows nothing.
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let nobody = testkit::Upstream::start(|_| testkit::Reply::body(404, "text/plain", "no\n"));
+    let nobody = nobody.await.unwrap();
+    let named = settings.witnesses.as_ref().unwrap();
+    let settings = Settings {
+        witnesses: Some(policy(
+            &named.witnesses().next().unwrap().key,
+            &nobody.url(),
+        )),
+        ..settings.clone()
+    };
+    for traces in TRACES {
+        let record = match traces {
+            // It never had an anchor, and that nobody knows it is as it should be.
+            "nothing" => new.clone(),
+            _ => data.clone(),
+        };
+        if traces == "the events alone" {
+            std::fs::remove_dir_all(data.join("anchors")).unwrap();
+        }
+        let found = check(&record, &settings).await.unwrap().unwrap();
+        let names: Vec<&str> = found
+            .unreachable
+            .iter()
+            .map(|absent| absent.kind.as_str())
+            .collect();
+        let expected: &[&str] = match traces {
+            "nothing" => &[],
+            _ => &["copy", "witness"],
+        };
+        assert_eq!(names, expected, "{traces}: {found:?}");
+        let told = |absent: &anchor::Unreachable| absent.error.contains("knows nothing");
+        assert!(found.unreachable.iter().all(told), "{traces}: {found:?}");
+        assert_eq!(found.doubts().count(), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,7 +121,8 @@ impl Witnessing {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = host.key().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(host.serve(listener, async { drop(stopped.await) }));
+        let served = host.serve(listener, async { drop(stopped.await) });
+        let task = tokio::spawn(async { served.await.unwrap() });
         Self {
             url,
             key,

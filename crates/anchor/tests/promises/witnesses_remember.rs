@@ -183,6 +183,81 @@ async fn a_key_of_the_log_hands_over_to_the_next() {
     witness.stop().await;
 }
 
+/// A witness that knows a log's keys up to one of them, and counts what it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_renewed_its_key_often_tells_only_what_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("record");
+    crate::rig::begin(&record).await;
+    let vkey = std::fs::read_to_string(record.join("log/vkey")).unwrap();
+    let vkey: tlog::note::VerifyingKey = vkey.trim_end().parse().unwrap();
+    let witness = Witnessing::start(&dir.path().join("w"), vec![vkey]).await;
+    let (front, posted) = counting(witness.url.clone()).await;
+    let settings = anchor::Settings {
+        witnesses: Some(policy(&witness.key, &front.url())),
+        ..crate::rig::on_demand()
+    };
+    let posts = || posted.swap(0, std::sync::atomic::Ordering::SeqCst);
+    // Known at once, then one hand-over at a time; then many while the witness was away.
+    for (rotations, expected) in [(0, 0), (1, 1), (1, 1), (1, 1), (4, 4 + 3)] {
+        let kept = crate::rig::Kept::start(&record, crate::rig::on_demand());
+        for _ in 0..rotations {
+            kept.append().await;
+            kept.recorder.rotate().await.unwrap();
+        }
+        kept.close().await;
+        let kept = crate::rig::Kept::start(&record, settings.clone());
+        kept.append().await;
+        let standing = kept.handle.anchor_now().await.unwrap();
+        assert!(standing.anchors[0].failing.is_none(), "{standing:?}");
+        kept.close().await;
+        assert_eq!(posts(), expected, "{rotations} rotations");
+    }
+    witness.stop().await;
+}
+
+/// Passes everything on, and counts the hand-overs.
+async fn counting(
+    to: String,
+) -> (
+    testkit::Upstream,
+    std::sync::Arc<std::sync::atomic::AtomicU64>,
+) {
+    let posted = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let count = posted.clone();
+    let address = to.strip_prefix("http://").unwrap().to_owned();
+    let front = testkit::Upstream::start(move |request| {
+        if request.route() == "/add-key-epoch" {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        // Whoever answers runs beside it.
+        tokio::task::block_in_place(|| forward(&address, request))
+    });
+    (front.await.unwrap(), posted)
+}
+
+fn forward(address: &str, request: &testkit::Request) -> testkit::Reply {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "{} {} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n",
+        request.method,
+        request.route(),
+        request.body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&request.body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let media = head.to_lowercase();
+    let media = media
+        .lines()
+        .find_map(|line| line.strip_prefix("content-type: "));
+    testkit::Reply::body(status, media.unwrap_or("text/plain"), body.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_it_remembers_is_its_own_or_it_does_not_start() {
     use anchor::host::{Host, Options};

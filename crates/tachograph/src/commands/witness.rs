@@ -1,16 +1,19 @@
 //! `tacho witness serve`: a witness for logs of other machines.
 //!
-//! Contract: one line on standard output once connections are accepted, `ready witness=http://HOST:PORT key=VKEY`.
-//! SIGTERM, SIGINT or SIGHUP: what is being answered may end, exit 0.
+//! Contract: one line on standard output once connections are accepted, `ready witness=http://HOST:PORT key=VKEY`; with
+//! `--json` the document `{"ready":{"witness":"http://HOST:PORT","key":"VKEY"}}`.
+//! SIGTERM, SIGINT or SIGHUP: what is being answered may end, exit 0. A write that fails: nothing is said any more, exit 1.
 
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::logging;
+use crate::out::Out;
 use crate::signals::Signals;
 use anchor::host::{Host, Options};
-use std::io::Write as _;
+use serde::Serialize;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use tlog::note::VerifyingKey;
 use tokio::net::TcpListener;
@@ -42,12 +45,19 @@ struct Serve {
     /// Where logs connect; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8710")]
     listen: SocketAddr,
-    /// Verifier key of a log (its `log/vkey`); once for each log
+    /// Verifier key of a log (its `log/vkey`); once for each log. Later keys of a log behind its first one
     #[arg(long = "log", value_name = "VKEY", required = true)]
     logs: Vec<VerifyingKey>,
     /// Name of the witness's key, chosen at its first start [default: random]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+}
+
+/// Where it listens, and what a policy names it by.
+#[derive(Debug, Serialize)]
+struct Ready {
+    witness: String,
+    key: String,
 }
 
 /// Witnesses until it is told to stop.
@@ -76,14 +86,42 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
         name: args.name,
         logs: args.logs,
     };
-    let host = Host::open(options).map_err(|error| {
-        Failure::new(format!("cannot witness from {}", context.data.display())).because(&error)
-    })?;
-    let mut stdout = std::io::stdout();
-    let line = format!("ready witness=http://{address} key={}\n", host.key());
-    stdout
-        .write_all(line.as_bytes())
-        .and_then(|()| stdout.flush())?;
-    host.serve(listener, signals.next()).await;
+    let host = Host::open(options).map_err(|error| cannot_witness(&context.data, &error))?;
+    let mut out = Out::new(context);
+    if context.json {
+        let ready = Ready {
+            witness: format!("http://{address}"),
+            key: host.key().to_string(),
+        };
+        out.json(&serde_json::json!({ "ready": ready }))?;
+    } else {
+        out.text(&format!(
+            "ready witness=http://{address} key={}\n",
+            host.key()
+        ))?;
+    }
+    out.flush()?;
+    host.serve(listener, signals.next())
+        .await
+        .map_err(|error| {
+            Failure::new("the witness stopped, because it cannot store what it decides")
+                .because(&error)
+                .hint("see to the disk, then start it again: it goes on from what lies there")
+        })?;
     Ok(Exit::Done.into())
+}
+
+fn cannot_witness(data: &Path, error: &anchor::Error) -> Failure {
+    let message = format!("cannot witness from {}", data.display());
+    match error {
+        // It says what to do.
+        anchor::Error::Setting(_) => Failure::usage(message).because(error),
+        anchor::Error::Memory(_) => Failure::new(message).because(error).hint(
+            "put back what this witness stored, as it was last: an earlier copy would cosign a fork. Where that is lost, \
+             begin another in an empty directory (`--data DIR`) and name its key in the policies",
+        ),
+        _ => Failure::new(message)
+            .because(error)
+            .hint("name a directory that you may write with `--data DIR`"),
+    }
 }
