@@ -5,7 +5,6 @@ use crate::client::Client;
 use crate::copy::Place;
 use crate::epochs::{self, Chain};
 use crate::files::Files;
-use crate::growth::Growth;
 use crate::head::{Head, Offer, Turns};
 use crate::settings::Settings;
 use crate::standing::{Board, Kind, Standing};
@@ -14,6 +13,7 @@ use crate::worker::{Anchor, Shared, Worker};
 use evidence::{Proofs, Recorder};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -44,6 +44,10 @@ pub struct Keeper {
     /// Size of the checkpoint that was published last, and of the one that was offered for stamping last.
     published: u64,
     stamped: u64,
+    /// When that was.
+    stamped_at: Option<Instant>,
+    /// Somebody knows another history, and no authority was asked since.
+    incident: bool,
 }
 
 /// How it stands, and how to ask for more.
@@ -131,7 +135,8 @@ impl Keeper {
             client: Client::new()?,
             files,
             board,
-            growth: Growth::new(recorder.clone()),
+            recorder: recorder.clone(),
+            incident: AtomicBool::default(),
             policy,
         });
         let workers: Vec<Worker> = anchors
@@ -154,6 +159,8 @@ impl Keeper {
             demands,
             published: 0,
             stamped: 0,
+            stamped_at: None,
+            incident: false,
         };
         Ok((keeper, handle))
     }
@@ -171,14 +178,13 @@ impl Keeper {
         };
         let mut publish = every(self.settings.publish);
         let mut stamp = every(self.settings.timestamp);
-        let publishes = self.settings.copy.is_some() || self.settings.witnesses().next().is_some();
-        let stamps = !self.settings.authorities.is_empty();
+        let anchors = self.settings.anchors_anything();
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 // The first of each tick comes at once: what a crash left is anchored before it is built upon.
-                _ = stamp.tick(), if stamps => self.stamp().await,
-                _ = publish.tick(), if publishes => self.publish().await,
+                _ = stamp.tick(), if anchors => self.stamp().await,
+                _ = publish.tick(), if anchors => self.publish().await,
                 Some(demand) = self.demands.recv() => {
                     let published = self.offer(true).await;
                     self.hurry();
@@ -192,14 +198,24 @@ impl Keeper {
         workers.shutdown().await;
     }
 
+    /// The short cadence: what has happened, and what cannot wait for the long one.
     async fn publish(&mut self) {
-        if self.shared.growth.is_new_behind(self.published) {
+        let reach = self.recorder.status().reach;
+        self.incident |= self.shared.incident.swap(false, Ordering::Relaxed);
+        let pressing = self.incident || reach.pressing > self.stamped;
+        let lately = self
+            .stamped_at
+            .is_some_and(|then| then.elapsed() < self.settings.pressing);
+        if pressing && !lately && !self.settings.authorities.is_empty() {
+            self.told(true).await;
+        } else if reach.eventful > self.published && self.settings.has_watchers() {
             self.told(false).await;
         }
     }
 
+    /// The long cadence: also that time has passed.
     async fn stamp(&mut self) {
-        if self.shared.growth.is_new_behind(self.stamped) {
+        if self.recorder.status().reach.beyond_anchors > self.stamped {
             self.told(true).await;
         }
     }
@@ -230,7 +246,8 @@ impl Keeper {
         let heads = put(&self.heads, &head);
         let mut stamps = 0;
         if stamp {
-            self.stamped = size;
+            (self.stamped, self.stamped_at) = (size, Some(Instant::now()));
+            self.incident = false;
             stamps = put(&self.stamps, &head);
         }
         Ok(Turns { heads, stamps })

@@ -21,7 +21,6 @@ mod epochs;
 mod error;
 mod facts;
 mod files;
-mod growth;
 mod head;
 pub mod host;
 mod keeper;

@@ -12,8 +12,11 @@ use tlog::policy::Policy;
 pub struct Settings {
     /// How often a checkpoint is published to witnesses and to the second place while there is something new.
     pub publish: Duration,
-    /// How often one is time-stamped while there is something new.
+    /// How often one is time-stamped, and published where only time has passed, while there is something new.
     pub timestamp: Duration,
+    /// Least time between a time-stamp and one that is asked for out of turn: a run ended, something was lost, somebody
+    /// knows another history.
+    pub pressing: Duration,
     /// Whether a recorder starts only when everybody who may know the log's head has said it.
     pub require: bool,
     /// Time-stamp authorities.
@@ -29,6 +32,7 @@ impl Default for Settings {
         Self {
             publish: Duration::from_secs(10),
             timestamp: Duration::from_mins(10),
+            pressing: Duration::from_mins(1),
             require: false,
             authorities: Vec::new(),
             witnesses: None,
@@ -41,7 +45,12 @@ impl Settings {
     /// Whether anything outside this machine is told of the log's head.
     #[must_use]
     pub fn anchors_anything(&self) -> bool {
-        !self.authorities.is_empty() || self.copy.is_some() || self.witnesses().next().is_some()
+        !self.authorities.is_empty() || self.has_watchers()
+    }
+
+    /// Whether somebody follows the log from head to head.
+    pub(crate) fn has_watchers(&self) -> bool {
+        self.copy.is_some() || self.witnesses().next().is_some()
     }
 
     /// The witnesses that are asked.

@@ -11,15 +11,16 @@ use crate::copy::Place;
 use crate::epochs::Chain;
 use crate::facts::{self, Effort};
 use crate::files::Files;
-use crate::growth::Growth;
 use crate::head::{Head, Offer};
 use crate::settings::Authority;
 use crate::standing::{Board, Kind};
 use crate::witness::Witness;
 use event::Draft;
+use evidence::Recorder;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tlog::policy::Policy;
 use tokio::sync::{Notify, watch};
@@ -59,7 +60,9 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) files: Files,
     pub(crate) board: Board,
-    pub(crate) growth: Growth,
+    pub(crate) recorder: Recorder,
+    /// Somebody has said that a history was rewritten, since that was last asked.
+    pub(crate) incident: AtomicBool,
     /// Where a policy asks for witnesses.
     pub(crate) policy: Option<Policy>,
 }
@@ -135,6 +138,9 @@ impl Worker {
                 }
                 Err(error) => {
                     let first = self.shared.board.has_not(kind, &name, offer.turn, &error);
+                    if first.as_ref().is_some_and(|failing| failing.incident) {
+                        self.shared.incident.store(true, Ordering::Relaxed);
+                    }
                     tracing::warn!(anchor = kind.as_str(), name, %error, "not anchored");
                     Outcome::Failed(first.map(|failing| facts::failed(kind, &name, &failing)))
                 }
@@ -158,7 +164,7 @@ impl Worker {
         let (Outcome::Had(draft) | Outcome::Failed(Some(draft))) = outcome else {
             return true;
         };
-        let Err(error) = self.shared.growth.record(draft).await else {
+        let Err(error) = self.shared.recorder.append(draft).await else {
             return true;
         };
         if matches!(error, evidence::Error::Closed | evidence::Error::Fatal(_)) {

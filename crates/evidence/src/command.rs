@@ -2,6 +2,7 @@
 
 use crate::dedup::ChunkHash;
 use crate::error::Error;
+use crate::reach::Weight;
 use crate::record::Claim;
 use crate::sealed_volume::SealedVolume;
 use std::future::Future;
@@ -89,6 +90,7 @@ pub(crate) struct EventCommand {
     /// The line after its opening brace and position.
     pub(crate) sealed: Vec<u8>,
     pub(crate) bodies: Vec<u64>,
+    pub(crate) weight: Weight,
     /// It was refused before and is counted as refused.
     pub(crate) counted: bool,
     pub(crate) ack: Ack,

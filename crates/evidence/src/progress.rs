@@ -1,6 +1,7 @@
 //! What the writer has made durable, as the threads behind it and the callers see it.
 
 use crate::error::Error;
+use crate::reach::Reach;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,7 @@ struct Inner {
     /// Somebody has asked something of the settler since it last looked.
     asked: bool,
     refused: u64,
+    reach: Reach,
     checkpoint: u64,
     epoch: u64,
     settled: Durable,
@@ -69,6 +71,15 @@ impl Progress {
         if reached {
             self.changed.notify_all();
         }
+    }
+
+    /// How far the durable events go.
+    pub(crate) fn grew(&self, reach: Reach) {
+        self.lock().reach = reach;
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        self.lock().reach
     }
 
     pub(crate) fn refused(&self, refused: u64) {

@@ -10,6 +10,7 @@ use crate::orders::{Answer, Order, Orders, Revocation, Revoked, Rotated};
 use crate::progress::Progress;
 use crate::published::Published;
 use crate::queue::Queue;
+use crate::reach::{Reach, Weight};
 use crate::record::{CLOSES, KEYS, OPENS};
 use crate::recover;
 use crate::salt::SALT_BYTES;
@@ -87,6 +88,8 @@ pub struct Status {
     pub backlog_bytes: u64,
     /// Events refused for want of room since the last that was accepted.
     pub refused: u64,
+    /// How far the durable events go, by what they are worth outside.
+    pub reach: Reach,
 }
 
 #[derive(Debug)]
@@ -443,6 +446,7 @@ impl Recorder {
             epoch,
             backlog_bytes: backlog,
             refused,
+            reach: self.shared.progress.reach(),
         }
     }
 
@@ -512,6 +516,7 @@ pub(crate) fn event_command(
         call,
         sealed,
         bodies: draft.bodies.iter().map(|body| body.id).collect(),
+        weight: Weight::of(draft),
         counted: false,
         ack,
     };

@@ -10,6 +10,7 @@ use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::queue::Queue;
+use crate::reach::{Reach, Weight};
 use crate::record::{BODY2, CHUNK, CLOSES, Claim, EVENT, KEYS, NAMES, PART2, SEALS};
 use crate::sealed_volume::SealedVolume;
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
@@ -40,6 +41,8 @@ pub(crate) struct Sequencer {
     next_seq: u64,
     /// Events up to here are durable.
     written_seq: u64,
+    /// Of all events, the next batch's too.
+    reach: Reach,
     next_chunk: u64,
     streams: Streams,
     clock: Clock,
@@ -75,6 +78,7 @@ impl Sequencer {
             acks: Vec::new(),
             next_seq: seq,
             written_seq: seq,
+            reach: Reach::of(seq),
             next_chunk,
             streams: Streams::new(seq),
             clock: Clock::new(),
@@ -329,6 +333,7 @@ impl Sequencer {
         self.tell_sealed()?;
         match self.write_event(event.run.as_ref(), event.flags, event.call, &event.sealed) {
             Ok(appended) => {
+                self.reach.grow(event.weight, self.next_seq);
                 self.acks.push((event.ack, appended));
                 Ok(())
             }
@@ -382,6 +387,7 @@ impl Sequencer {
         let room = self.make_room(sealed.len() + 512, true)?;
         if room {
             self.write_event(None, flags, number, &sealed)?;
+            self.reach.grow(Weight::of(draft), self.next_seq);
         }
         Ok(room)
     }
@@ -543,6 +549,7 @@ impl Sequencer {
     fn commit(&mut self) -> Result<(), Error> {
         self.wal.write_batch(self.next_seq)?;
         self.written_seq = self.next_seq;
+        self.progress.grew(self.reach);
         for (ack, appended) in self.acks.drain(..) {
             // A source that no longer waits has lost nothing: its event is durable.
             ack.send(Ok(appended)).ok();

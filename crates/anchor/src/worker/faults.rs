@@ -4,7 +4,6 @@ use super::{Shared, cosigned, stamped};
 use crate::client::Client;
 use crate::epochs::{Chain, first_key};
 use crate::files::Files;
-use crate::growth::Growth;
 use crate::head::{Head, sha256};
 use crate::settings::{Authority, Trusted};
 use crate::standing::Board;
@@ -14,7 +13,7 @@ use jiff::Timestamp;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storage::{Fault, SimDisk};
 use testkit::authority::{Authority as OpenSsl, AuthorityServer, EC, ROOT};
 use testkit::{Reply, Upstream};
@@ -37,7 +36,8 @@ async fn published(dir: &Path, disk: &SimDisk) -> (Recorder, Shared, Head) {
         origin: log.name().to_owned(),
         client: Client::new().unwrap(),
         board: Board::new(files.clone(), [], false),
-        growth: Growth::new(recorder.clone()),
+        recorder: recorder.clone(),
+        incident: AtomicBool::default(),
         files,
         policy: None,
     };

@@ -37,9 +37,14 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn start(dir: &Path, settings: Settings) -> Self {
-        let mut options = Options::new(dir);
         // No event but those of the test.
-        options.heartbeat = Duration::from_secs(86_400);
+        Self::start_idling(dir, settings, Duration::from_secs(86_400))
+    }
+
+    /// With a heartbeat so often.
+    pub(crate) fn start_idling(dir: &Path, settings: Settings, heartbeat: Duration) -> Self {
+        let mut options = Options::new(dir);
+        options.heartbeat = heartbeat;
         let recorder = Recorder::open(options).unwrap();
         let (keeper, handle) = Keeper::new(recorder.clone(), dir, settings).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -53,7 +58,7 @@ impl Kept {
     }
 
     pub(crate) async fn append(&self) -> u64 {
-        let draft = Draft::new(Kind::Clock, Source::Recorder);
+        let draft = Draft::new(Kind::McpMessage, Source::Gateway);
         self.recorder.append(&draft).await.unwrap().seq
     }
 

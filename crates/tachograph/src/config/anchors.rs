@@ -92,6 +92,7 @@ impl From<&super::Config> for anchor::Settings {
                 .as_ref()
                 .map(|policy| policy.value.clone()),
             copy: config.copy.directory.clone(),
+            ..Self::default()
         }
     }
 }
