@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::{Disk, LocalDisk};
 use tlog::note::{Note, VerifyingKey};
 use tlog::tile::{BundleId, TILE_WIDTH};
-use tlog::{Checkpoint, bundle};
+use tlog::{Checkpoint, Hash, bundle, leaf_hash, leaf_hashes};
 
 /// How often a reader looks again when the writer moved files under its eyes.
 const ATTEMPTS: usize = 20;
@@ -337,26 +337,33 @@ impl Store {
         })
     }
 
-    /// Hands every event to `each`, in order and without copying: for whoever reads the whole log.
+    /// Hands every event and its leaf hash to `each`, in order and without copying: for whoever reads the whole log.
     ///
     /// # Errors
     /// What keeps the next event from being read; `each` has seen all before it.
-    pub(crate) fn scan(&self, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), Error> {
+    pub(crate) fn scan(&self, each: &mut dyn FnMut(u64, &[u8], Hash)) -> Result<(), Error> {
         let mut next = 0;
         let mut bytes = Vec::new();
         while next < self.state.size {
             let (_, width) = self.read_bundle(next, &mut bytes)?;
+            let mut entries = Vec::with_capacity(usize::from(width));
+            let mut broken = None;
+            for entry in bundle::entries(&bytes) {
+                match entry {
+                    Ok(entry) => entries.push(entry),
+                    Err(error) => broken = Some(error),
+                }
+            }
             let in_bundle = u64::from(TILE_WIDTH).min(self.state.size - next);
             let end = next + in_bundle;
-            let mut held = 0;
-            for entry in bundle::entries(&bytes) {
-                let entry = entry
-                    .map_err(|error| Error::damaged(format!("event {next}"), error.to_string()))?;
-                held += 1;
+            for (entry, leaf) in entries.iter().zip(leaf_hashes(&entries)) {
                 if next < end {
-                    each(next, entry);
+                    each(next, entry, leaf);
                     next += 1;
                 }
+            }
+            if let Some(error) = broken {
+                return Err(Error::damaged(format!("event {next}"), error.to_string()));
             }
             if next < end {
                 return Err(Error::altered(
@@ -364,7 +371,8 @@ impl Store {
                     "its entry bundle is cut short",
                 ));
             }
-            if held != u64::from(width) {
+            let held = entries.len();
+            if held != usize::from(width) {
                 return Err(Error::altered(
                     format!("event {next}"),
                     format!("its entry bundle holds {held} entries where its name says {width}"),
@@ -372,7 +380,8 @@ impl Store {
             }
         }
         for seq in next..self.len() {
-            each(seq, &self.tail_event(seq)?);
+            let line = self.tail_event(seq)?;
+            each(seq, &line, leaf_hash(&line));
         }
         Ok(())
     }

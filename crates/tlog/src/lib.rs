@@ -18,6 +18,8 @@ pub mod cosignature;
 mod error;
 mod frontier;
 mod hash;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod line;
 pub mod note;
 pub mod policy;
@@ -31,4 +33,4 @@ pub mod witness;
 pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use frontier::{Frontier, Node};
-pub use hash::{HASH_BYTES, Hash, empty_root, leaf_hash, node_hash};
+pub use hash::{HASH_BYTES, Hash, empty_root, leaf_hash, leaf_hashes, node_hash};

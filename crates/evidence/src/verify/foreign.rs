@@ -12,7 +12,7 @@ use storage::{Disk, LocalDisk};
 use tlog::note::Note;
 use tlog::policy::Findings;
 use tlog::tile::{BundleId, TileId};
-use tlog::{Checkpoint, Hash, bundle, tile};
+use tlog::{Checkpoint, Hash, bundle, leaf_hashes, tile};
 
 /// The file with the newest head.
 const CHECKPOINT: &str = "checkpoint";
@@ -159,16 +159,17 @@ fn push_bundle(
     let missing = || Error::Missing(format!("entry {}", tree.size()));
     let id = BundleId::holding(tree.size(), size).ok_or_else(missing)?;
     let bytes = read(disk, &id.path())?.ok_or_else(|| Error::Missing(id.path()))?;
-    let mut held = 0;
-    for entry in bundle::entries(&bytes).take(usize::from(id.width())) {
-        let entry = entry.map_err(|error| Error::damaged(id.path(), error.to_string()))?;
-        tree.push(entry);
-        held += 1;
+    let entries: Vec<&[u8]> = bundle::entries(&bytes)
+        .take(usize::from(id.width()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::damaged(id.path(), error.to_string()))?;
+    for leaf in leaf_hashes(&entries) {
+        tree.push(leaf);
         if wanted.contains(&tree.size()) {
             roots.insert(tree.size(), tree.root());
         }
     }
-    if held < id.width() {
+    if entries.len() < usize::from(id.width()) {
         return Err(Error::damaged(id.path(), "it holds too few entries"));
     }
     Ok(())

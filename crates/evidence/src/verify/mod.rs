@@ -84,7 +84,10 @@ pub fn run(
 }
 
 /// As [`run`], on any disk.
-pub(crate) fn run_on(
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(
     disk: Arc<dyn Disk>,
     options: &Options,
     progress: &mut dyn FnMut(Progress),
@@ -186,8 +189,8 @@ impl<'a> Verifier<'a> {
         let policy = self.options.policy.as_ref();
         signature::pin(store.key(), policy, &mut self.report);
         self.note_root();
-        let scanned = store.scan(&mut |seq, line| {
-            self.tree.push(line);
+        let scanned = store.scan(&mut |seq, line, leaf| {
+            self.tree.push(leaf);
             self.event(seq, line);
             self.report.events += 1;
             self.note_root();

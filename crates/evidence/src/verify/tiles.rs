@@ -2,7 +2,6 @@
 
 use super::report::MAX_FAULTS;
 use tlog::Hash;
-use tlog::leaf_hash;
 use tlog::tile::{TileBuilder, TileId};
 
 /// The tree of the events read so far, held against the tiles on disk.
@@ -35,10 +34,10 @@ impl<'a> Tree<'a> {
         self.builder.root()
     }
 
-    /// Adds an event and compares each hash tile that it completes with the one on disk.
-    pub(super) fn push(&mut self, line: &[u8]) {
+    /// Adds an event by its leaf hash and compares each hash tile that it completes with the one on disk.
+    pub(super) fn push(&mut self, leaf: Hash) {
         let (read, settled, bad) = (self.read.as_ref(), self.settled, &mut self.bad);
-        self.builder.push(leaf_hash(line), |id, hashes| {
+        self.builder.push(leaf, |id, hashes| {
             if settled >= leaves_end(id) {
                 compare(read(id), id, hashes, bad);
             }
