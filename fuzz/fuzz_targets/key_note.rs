@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../entries/evidence.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::key_note(data));
