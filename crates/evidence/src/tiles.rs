@@ -184,12 +184,11 @@ pub(crate) struct TileWriter {
     builder: TileBuilder,
     /// Entries of the bundle that is not full yet.
     bundle: Vec<u8>,
-    /// Partial files that show the tree as it stands.
+    /// Partial files that are there, of the tree as it was shown last. None of them is ever written again: of one width
+    /// there is one content, and what the settled state relies on has been synced, which a file renamed over it has not.
     partial: Vec<String>,
     /// Partial files that the settled state relies on; they stay until the next one is published.
     settled: Vec<String>,
-    /// Size that the partial files show.
-    shown: u64,
     /// Compression level of the bundles to come.
     level: i32,
 }
@@ -231,21 +230,23 @@ impl TileWriter {
                 bundle::encode_entry(&mut entries, entry).map_err(|error| log_error(&error))?;
             }
         }
-        Ok(Self::with(builder, entries, size))
-    }
-
-    fn with(builder: TileBuilder, bundle: Vec<u8>, shown: u64) -> Self {
         let mut writer = Self {
             builder,
-            bundle,
+            bundle: entries,
             partial: Vec::new(),
             settled: Vec::new(),
-            shown,
             level: LEVEL,
         };
-        writer.partial = writer.partial_paths();
+        // What was read may have been wider.
+        for path in writer.partial_paths() {
+            match disk.open(&path) {
+                Ok(_) => writer.partial.push(path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(&path)(error)),
+            }
+        }
         writer.settled.clone_from(&writer.partial);
-        writer
+        Ok(writer)
     }
 
     /// The partial files of the tree as it stands.
@@ -255,13 +256,14 @@ impl TileWriter {
             .partials()
             .map(|(id, _)| format!("log/{id}"))
             .collect();
-        let width = u16::try_from(self.size() % u64::from(TILE_WIDTH)).unwrap_or_default();
-        paths.extend(
-            BundleId::new(self.size() / u64::from(TILE_WIDTH), width)
-                .ok()
-                .map(bundle_path),
-        );
+        paths.extend(self.partial_bundle().map(bundle_path));
         paths
+    }
+
+    /// The bundle that is not full, where there is one.
+    fn partial_bundle(&self) -> Option<BundleId> {
+        let width = u16::try_from(self.size() % u64::from(TILE_WIDTH)).ok()?;
+        BundleId::new(self.size() / u64::from(TILE_WIDTH), width).ok()
     }
 
     /// Compression level of the bundles to come: higher when there is time.
@@ -287,14 +289,14 @@ impl TileWriter {
         }
         if self.size().is_multiple_of(u64::from(TILE_WIDTH)) {
             let index = self.size() / u64::from(TILE_WIDTH) - 1;
-            self.write_bundle(disk, index, TILE_WIDTH)?;
+            let id = BundleId::new(index, TILE_WIDTH).map_err(|error| log_error(&error))?;
+            self.write_bundle(disk, id)?;
             self.bundle.clear();
         }
         Ok(())
     }
 
-    fn write_bundle(&self, disk: &dyn Disk, index: u64, width: u16) -> Result<(), Error> {
-        let id = BundleId::new(index, width).map_err(|error| log_error(&error))?;
+    fn write_bundle(&self, disk: &dyn Disk, id: BundleId) -> Result<(), Error> {
         let path = bundle_path(id);
         let mut stored = zstd::bulk::compress(&self.bundle, self.level).map_err(io(&path))?;
         stored.extend_from_slice(&check_frame(&stored));
@@ -303,19 +305,22 @@ impl TileWriter {
 
     /// Writes the partial tiles and bundle of the tree as it stands, so that all of it can be read.
     pub(crate) fn show(&mut self, disk: &dyn Disk) -> Result<(), Error> {
-        if self.shown == self.size() {
+        let paths = self.partial_paths();
+        if paths == self.partial {
             return Ok(());
         }
         for (id, hashes) in self.builder.partials() {
             let path = format!("log/{id}");
-            disk.write(&path, &tlog::tile::encode(hashes))
-                .map_err(io(&path))?;
+            if !self.partial.contains(&path) {
+                disk.write(&path, &tlog::tile::encode(hashes))
+                    .map_err(io(&path))?;
+            }
         }
-        let width = u16::try_from(self.size() % u64::from(TILE_WIDTH)).unwrap_or_default();
-        if width > 0 {
-            self.write_bundle(disk, self.size() / u64::from(TILE_WIDTH), width)?;
+        if let Some(id) = self.partial_bundle()
+            && !self.partial.contains(&bundle_path(id))
+        {
+            self.write_bundle(disk, id)?;
         }
-        let paths = self.partial_paths();
         let old = std::mem::replace(&mut self.partial, paths);
         for path in old
             .iter()
@@ -323,7 +328,6 @@ impl TileWriter {
         {
             disk.remove(path).map_err(io(path))?;
         }
-        self.shown = self.size();
         Ok(())
     }
 

@@ -17,7 +17,9 @@
 
 mod check;
 mod driver;
+mod history;
 mod model;
+mod orders;
 mod segments;
 mod source;
 
@@ -60,7 +62,7 @@ impl Dice {
 }
 
 /// Plays one seed, and says on failure how to play it again.
-fn play(seed: u64) -> driver::History {
+fn play(seed: u64) -> history::History {
     simulated::begin(seed);
     let played = catch_unwind(AssertUnwindSafe(|| driver::play(seed)));
     simulated::end();
@@ -71,12 +73,12 @@ fn play(seed: u64) -> driver::History {
 }
 
 /// Plays `count` seeds from `first` on, on every processor.
-fn play_all(first: u64, count: u64) -> driver::Tally {
+fn play_all(first: u64, count: u64) -> history::Tally {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let players: Vec<_> = (0..threads)
         .map(|thread| {
             std::thread::spawn(move || {
-                let mut tally = driver::Tally::default();
+                let mut tally = history::Tally::default();
                 for seed in (first + thread..first + count).step_by(threads as usize) {
                     tally.add(&play(seed).tally);
                 }
@@ -84,7 +86,7 @@ fn play_all(first: u64, count: u64) -> driver::Tally {
             })
         })
         .collect();
-    let mut sum = driver::Tally::default();
+    let mut sum = history::Tally::default();
     for player in players {
         match player.join() {
             Ok(tally) => sum.add(&tally),

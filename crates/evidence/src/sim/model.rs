@@ -3,6 +3,7 @@
 
 use crate::command::Appended;
 use crate::error::Error;
+use crate::orders::{Revoked, Rotated};
 use event::{BodyRef, Draft};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,14 @@ pub(super) struct Model {
     pub(super) refused: u64,
     /// Whether the recorder has tried to go over to another key, of its own accord or because it was asked to.
     pub(super) rotates: bool,
+    /// Keys that took over, as whoever asked for it was told.
+    pub(super) rotated: Vec<Rotated>,
+    /// Keys that count no more, likewise.
+    pub(super) revoked: Vec<Revoked>,
+    /// How many revocations there were when this was last asked.
+    revoked_before: usize,
+    /// Orders to revoke a key that are not answered yet.
+    pub(super) revoking: u64,
     /// Where the log stood when something happened after which nothing may be acknowledged.
     pub(super) dead_line: Option<u64>,
 }
@@ -104,6 +113,12 @@ impl Model {
     /// A recorder begins.
     pub(super) fn begin(&mut self) {
         (self.refused, self.dead_line) = (0, None);
+    }
+
+    /// Whether a revocation was acknowledged since this was asked.
+    pub(super) fn revoked_just_now(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.revoked_before, self.revoked.len());
+        before < self.revoked.len()
     }
 
     pub(super) fn acknowledged(&self) -> u64 {

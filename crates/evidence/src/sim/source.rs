@@ -47,6 +47,26 @@ pub(super) async fn live(world: World, recorder: Recorder, name: String) {
     while source.act().await.is_ok() {}
 }
 
+/// So many small events at once, then silence.
+pub(super) async fn crowd(world: World, recorder: Recorder, events: u64) {
+    let source = Live {
+        world,
+        recorder,
+        name: "crowd".into(),
+    };
+    let mut waiting = Vec::new();
+    for _ in 0..events {
+        let Ok(submitted) = source.submit(source.draft(Kind::RunHistory), &[]).await else {
+            return;
+        };
+        waiting.push(submitted);
+    }
+    for (tag, pending) in waiting {
+        let answer = pending.await;
+        source.world.model.borrow_mut().answered(tag, &answer);
+    }
+}
+
 struct Live {
     world: World,
     recorder: Recorder,
