@@ -40,8 +40,11 @@ pub(crate) fn sizes(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
         .map_err(|error| Error::io("listing anchors", &error))?;
     Ok(names
         .iter()
-        .filter(|name| name.len() == 20)
-        .filter_map(|name| name.parse().ok())
+        .filter_map(|name| {
+            let size = name.parse().ok()?;
+            // There is one way to write a size.
+            (*name == format!("{size:020}")).then_some(size)
+        })
         .collect())
 }
 

@@ -17,7 +17,11 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
         .map_err(|error| Error::io("listing wal", &error))?;
     Ok(names
         .iter()
-        .filter_map(|name| name.strip_suffix(".wal")?.parse().ok())
+        .filter_map(|name| {
+            let number = name.strip_suffix(".wal")?.parse().ok()?;
+            // There is one way to write a number.
+            (segment_path(number).strip_prefix("wal/") == Some(name)).then_some(number)
+        })
         .collect())
 }
 

@@ -59,7 +59,12 @@ fn read_widest(
             .list(&dir)
             .map_err(io(&dir))?
             .iter()
-            .filter_map(|name| name.strip_suffix(suffix)?.parse::<u16>().ok())
+            .filter_map(|name| {
+                let width = name.strip_suffix(suffix)?;
+                let found = width.parse::<u16>().ok()?;
+                // There is one way to write a width.
+                (width == found.to_string()).then_some(found)
+            })
             .filter(|found| *found >= width && *found < TILE_WIDTH)
             .max();
         let Some(found) = widest else {

@@ -321,23 +321,6 @@ fn nobody_else_can_look_into_a_record() {
     }
 }
 
-#[test]
-fn a_missing_key_is_not_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    runtime().block_on(async {
-        Recorder::open(small(dir.path()))
-            .unwrap()
-            .close()
-            .await
-            .unwrap()
-    });
-    std::fs::remove_file(dir.path().join("keys/log.key")).unwrap();
-    assert!(matches!(
-        Recorder::open(small(dir.path())),
-        Err(Error::Missing(_))
-    ));
-}
-
 /// Appends calls until the disk fails; returns the `seq`s that were acknowledged.
 async fn append_until_failure(recorder: &Recorder, calls: u64) -> (Vec<u64>, Option<Error>) {
     let mut acknowledged = Vec::new();

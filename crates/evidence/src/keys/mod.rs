@@ -13,6 +13,8 @@ pub(crate) use seed::{Seed, parse_seed, publish_seed, random};
 
 use crate::ambient;
 use crate::error::Error;
+use crate::published;
+use crate::tiles::CHECKPOINT;
 use aws_lc_rs::hmac;
 use std::sync::Arc;
 use storage::Disk;
@@ -59,16 +61,14 @@ impl Secrets {
     pub(crate) fn load_or_create(disk: &dyn Disk) -> Result<(Self, bool), Error> {
         let seed = read(disk, LOG_KEY)?;
         let vkey = read_vkey(disk);
-        let begun = !disk
-            .list("wal")
-            .map_err(|error| Error::io("listing wal", &error))?
-            .is_empty()
-            || read(disk, "state")?.is_some();
+        let begun = is_begun(disk)?;
         let log = match (seed, vkey) {
             (Some(seed), Ok(vkey)) => {
                 let seed = parse_seed(LOG_KEY, &seed)?;
                 LogKey::from_seed(vkey.name(), &seed)?
             }
+            // The public half is written only once the private one is durable.
+            (None, Ok(_)) => return Err(Error::Missing(LOG_KEY.into())),
             (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
             (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
             // That it cannot be read now does not mean that there is none.
@@ -122,6 +122,19 @@ impl DigestKey {
         let kept = tag.as_ref().get(..DIGEST_BYTES).unwrap_or_default();
         format!("hmac-sha256:{}", hex::encode(kept))
     }
+}
+
+/// Whether anything of a log is here. The keys were all durable before the first of it.
+fn is_begun(disk: &dyn Disk) -> Result<bool, Error> {
+    for dir in ["wal", "log/tile", "vault"] {
+        let names = disk.list(dir);
+        if !names.map_err(|error| Error::io(dir, &error))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(read(disk, "state")?.is_some()
+        || read(disk, CHECKPOINT)?.is_some()
+        || !published::sizes(disk)?.is_empty())
 }
 
 /// A name that no other log has, which begins with the time it was made.

@@ -1,7 +1,7 @@
 //! Which tile or bundle, and the path it is served and stored at.
 
 use super::{MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, width_at};
-use crate::Error;
+use crate::{Error, line::decimal};
 use std::{fmt, ops::Range, str::FromStr};
 
 const WHAT: &str = "tile path";
@@ -113,10 +113,11 @@ impl FromStr for TileId {
             .strip_prefix("tile/")
             .and_then(|rest| rest.split_once('/'))
             .ok_or(Error::malformed(WHAT, "does not begin with tile/<level>/"))?;
-        let level = decimal(level, 63).ok_or(Error::malformed(WHAT, "level is not 0 to 63"))?;
+        let level = decimal(level)
+            .and_then(|level| u8::try_from(level).ok())
+            .filter(|level| *level <= 63)
+            .ok_or(Error::malformed(WHAT, "level is not 0 to 63"))?;
         let (index, width) = parse_index(rest)?;
-        let level =
-            u8::try_from(level).map_err(|_| Error::malformed(WHAT, "level is not 0 to 63"))?;
         Self::new(level, index, width)
     }
 }
@@ -231,9 +232,9 @@ fn parse_index(text: &str) -> Result<(u64, u16), Error> {
     let (number, width) = match text.split_once(".p/") {
         None => (text, TILE_WIDTH),
         Some((number, width)) => {
-            let width = decimal(width, u64::from(TILE_WIDTH) - 1)
+            let width = decimal(width)
                 .and_then(|width| u16::try_from(width).ok())
-                .filter(|width| *width > 0)
+                .filter(|width| (1..TILE_WIDTH).contains(width))
                 .ok_or(Error::malformed(WHAT, "partial width is not 1 to 255"))?;
             (number, width)
         }
@@ -268,15 +269,4 @@ fn three_digits(group: &str) -> Option<u64> {
     (group.len() == 3 && group.bytes().all(|b| b.is_ascii_digit()))
         .then(|| group.parse().ok())
         .flatten()
-}
-
-/// A decimal number without sign or leading zero, at most `max`.
-fn decimal(text: &str, max: u64) -> Option<u64> {
-    let canonical = text.bytes().all(|b| b.is_ascii_digit())
-        && !text.is_empty()
-        && (text == "0" || !text.starts_with('0'));
-    canonical
-        .then(|| text.parse().ok())
-        .flatten()
-        .filter(|value| *value <= max)
 }
