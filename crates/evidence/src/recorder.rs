@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use storage::{DirLock, Disk, LocalDisk, LockError};
+use storage::{DirLock, Disk, LocalDisk, LockError, MAX_SEGMENT_BYTES};
 use tokio::sync::{Semaphore, oneshot};
 
 /// Bytes that may wait for the writer, in units of [`ROOM_UNIT`].
@@ -46,7 +46,7 @@ pub struct Options {
     pub checkpoint: Duration,
     /// How long a key of the log is in force before the next one takes over.
     pub epoch: Duration,
-    /// Size of a write-ahead log segment in bytes.
+    /// Size of a write-ahead log segment in bytes; more than [`storage::MAX_SEGMENT_BYTES`] counts as that.
     pub segment_bytes: u64,
     /// To whom the keys of the vault are wrapped. With a recipient the recorder cannot read what it has settled.
     pub recipient: Option<Recipient>,
@@ -72,6 +72,11 @@ impl Options {
             seal: None,
             volume_bytes: 1 << 30,
         }
+    }
+
+    /// What a segment is made of, which whoever recovers reads whole.
+    fn segment_len(&self) -> u64 {
+        self.segment_bytes.min(MAX_SEGMENT_BYTES)
     }
 }
 
@@ -162,7 +167,7 @@ impl Recorder {
         lock: Option<DirLock>,
         options: &Options,
     ) -> Result<Self, Error> {
-        let allocator = Allocator::start(disk.clone(), options.segment_bytes)?;
+        let allocator = Allocator::start(disk.clone(), options.segment_len())?;
         let (recorder, mut sequencer, mut settler) =
             Self::assemble(disk, lock, options, Box::new(allocator))?;
         let threads = vec![
@@ -198,7 +203,7 @@ impl Recorder {
         let progress = Arc::new(Progress::new());
         let wal = WalWriter::new(
             allocator,
-            options.segment_bytes,
+            options.segment_len(),
             (found.next_segment, found.next_batch),
             progress.clone(),
         )?;
@@ -233,7 +238,7 @@ impl Recorder {
                 digests: secrets.into_digest_key(),
                 salts,
                 sessions,
-                segment_bytes: options.segment_bytes,
+                segment_bytes: options.segment_len(),
                 threads: Mutex::default(),
                 _lock: lock,
             }),

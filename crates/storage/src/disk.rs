@@ -3,13 +3,17 @@
 use std::fmt::Debug;
 use std::io;
 
+/// Largest file that [`Disk::read`] reads, in bytes. Whoever knows better looks at [`DiskFile::len`] first.
+pub const MAX_READ_BYTES: u64 = 256 << 20;
+
 /// A tree of files under one root, addressed by relative paths with `/`.
 ///
 /// Implementations MUST make [`Disk::publish`] and [`Disk::sync_all`] durable when they return `Ok`,
 /// and MUST NOT report success for a write that the medium refused. Callers MUST treat an error of
 /// any `sync` as "outcome unknown" and never retry it on the same file.
 pub trait Disk: Debug + Send + Sync {
-    /// The whole file; `NotFound` where there is none.
+    /// The whole file; `NotFound` where there is none, `FileTooLarge` for one of more than [`MAX_READ_BYTES`]. Never waits
+    /// for anybody: what is no regular file, such as a pipe, is `InvalidInput`.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
 
     /// Replaces a file atomically: a reader sees the old bytes or the new, never a mixture. Durable
@@ -19,7 +23,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Replaces a file atomically and durably.
     fn publish(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Opens an existing file for reading.
+    /// Opens an existing regular file for reading; anything else is `InvalidInput`.
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
 
     /// Creates a file of `len` zero bytes (replacing any), with its blocks written and durable, so

@@ -22,6 +22,14 @@ pub const FRAME_HEADER_BYTES: usize = 16;
 /// Longest payload.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
 
+/// Largest segment. Whoever opens one may read it whole.
+pub const MAX_SEGMENT_BYTES: u64 = crate::MAX_READ_BYTES;
+
+/// How often each byte behind a broken place may be checksummed in the search for frames of a later batch. Frames do
+/// not overlap, and what looks like the beginning of one is rare in anything that a recorder writes: whoever made it not
+/// rare is not to be waited for.
+const SEARCHES_PER_BYTE: usize = 64;
+
 const MAGIC: &[u8; 8] = b"TACHOWAL";
 const VERSION: u32 = 1;
 const FLAG_LAST: u8 = 1;
@@ -56,7 +64,8 @@ pub enum End {
         /// Bytes between the last whole frame and the last non-zero byte.
         bytes: usize,
     },
-    /// Frames of a later batch follow the broken place: what was acknowledged has been damaged.
+    /// Frames of a later batch follow the broken place: what was acknowledged has been damaged. Or so much that looks like
+    /// frames and is none that no torn write explains it.
     Damaged {
         /// Offset of the first broken frame.
         at: usize,
@@ -181,6 +190,20 @@ fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// The frame at `offset` of `bytes`, where `bytes` begins at `base` in the segment.
 fn frame_at(segment: u64, bytes: &[u8], base: usize, offset: usize) -> Option<Frame> {
+    claimed_at(bytes, offset).filter(|frame| is_whole(segment, bytes, base, offset, frame))
+}
+
+/// Whether the checksum of a frame says that it was written there.
+fn is_whole(segment: u64, bytes: &[u8], base: usize, offset: usize, frame: &Frame) -> bool {
+    let rest = bytes.get(offset + 8..offset + FRAME_HEADER_BYTES);
+    let sum = rest
+        .zip(bytes.get(frame.payload.clone()))
+        .map(|(rest, payload)| checksum(segment, base + offset, rest, payload));
+    sum.is_some() && sum == read_u32(bytes, offset + 4)
+}
+
+/// What the bytes at `offset` are if they are a frame.
+fn claimed_at(bytes: &[u8], offset: usize) -> Option<Frame> {
     let len = read_u32(bytes, offset)? as usize;
     if len == 0 || len > MAX_FRAME_BYTES {
         return None;
@@ -193,10 +216,7 @@ fn frame_at(segment: u64, bytes: &[u8], base: usize, offset: usize) -> Option<Fr
         return None;
     }
     let range = offset + FRAME_HEADER_BYTES..offset + FRAME_HEADER_BYTES + len;
-    let payload = bytes.get(range.clone())?;
-    if read_u32(bytes, offset + 4)? != checksum(segment, base + offset, rest, payload) {
-        return None;
-    }
+    bytes.get(range.clone())?;
     Some(Frame {
         kind: FrameKind(kind),
         batch: u32::from_le_bytes([b0, b1, b2, b3]),
@@ -258,34 +278,39 @@ impl<'a> Frames<'a> {
             Some((batch, false)) => batch,
             None => return self.end_without_context(extent),
         };
-        let later = (self.offset + 1..self.offset + extent)
-            .filter_map(|at| frame_at(self.segment, self.bytes, self.base, at))
-            .any(|frame| frame.batch.wrapping_sub(broken).cast_signed() > 0);
-        if later {
-            End::Damaged {
-                at: self.base + self.offset,
-            }
-        } else {
-            End::Torn { bytes: extent }
-        }
+        self.end_unless(extent, |frame| {
+            frame.batch.wrapping_sub(broken).cast_signed() > 0
+        })
     }
 
     /// The very first frame of a segment is broken and nothing tells its batch: two later frames of
     /// different batches mean that the earlier of them was durable.
     fn end_without_context(&self, extent: usize) -> End {
-        let mut batches = (self.offset + 1..self.offset + extent)
-            .filter_map(|at| frame_at(self.segment, self.bytes, self.base, at))
-            .map(|frame| frame.batch);
-        let damaged = batches
-            .next()
-            .is_some_and(|first| batches.any(|batch| batch != first));
-        if damaged {
-            End::Damaged {
-                at: self.base + self.offset,
+        let mut first = None;
+        self.end_unless(extent, |frame| {
+            *first.get_or_insert(frame.batch) != frame.batch
+        })
+    }
+
+    /// Torn, unless one of the whole frames behind the broken place `shows` that it is not.
+    fn end_unless(&self, extent: usize, mut shows: impl FnMut(&Frame) -> bool) -> End {
+        let damaged = End::Damaged {
+            at: self.base + self.offset,
+        };
+        let mut left = SEARCHES_PER_BYTE.saturating_mul(extent.saturating_add(MAX_FRAME_BYTES));
+        for at in self.offset + 1..self.offset + extent {
+            let Some(frame) = claimed_at(self.bytes, at) else {
+                continue;
+            };
+            let Some(rest) = left.checked_sub(frame.payload.len()) else {
+                return damaged;
+            };
+            left = rest;
+            if is_whole(self.segment, self.bytes, self.base, at, &frame) && shows(&frame) {
+                return damaged;
             }
-        } else {
-            End::Torn { bytes: extent }
         }
+        End::Torn { bytes: extent }
     }
 }
 

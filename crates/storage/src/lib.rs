@@ -12,10 +12,10 @@ mod local;
 mod lock;
 mod sim;
 
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, MAX_READ_BYTES};
 pub use frame::{
-    End, FRAME_HEADER_BYTES, Frame, FrameKind, Frames, MAX_FRAME_BYTES, SEGMENT_HEADER_BYTES,
-    begin_segment, check_segment, push_frame,
+    End, FRAME_HEADER_BYTES, Frame, FrameKind, Frames, MAX_FRAME_BYTES, MAX_SEGMENT_BYTES,
+    SEGMENT_HEADER_BYTES, begin_segment, check_segment, push_frame,
 };
 pub use local::LocalDisk;
 pub use lock::{DirLock, LockError};
