@@ -4,32 +4,26 @@
 //! there is little to do, large batches under load. Never parses an event; a leaf is the bytes it was
 //! given behind the position it assigns.
 
+mod bodies;
+
 use crate::clock::Clock;
-use crate::command::{Ack, Appended, BodyStep, ChunkRef, Command, EventCommand, Queued};
+use crate::command::{Ack, Appended, BodyStep, Command, EventCommand, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::queue::Queue;
 use crate::reach::{Reach, Weight};
-use crate::record::{BODY2, CHUNK, CLOSES, Claim, EVENT, KEYS, NAMES, PART2, SEALS};
+use crate::record::{CLOSES, EVENT, KEYS, SEALS};
 use crate::sealed_volume::SealedVolume;
+use crate::streams::Streams;
 use crate::wal_writer::{BATCH_BYTES, WalWriter};
-use crate::{recipe, streams::Streams};
 use event::{Draft, Gap, Kind, Position, Source};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use storage::MAX_FRAME_BYTES;
 use tokio::sync::oneshot;
-
-/// Bodies refused while the disk was full; an event that refers to one is refused too.
-const REFUSED_BODIES_MAX: usize = 1 << 16;
 
 /// Frames that nobody waits for are written when there are this many bytes of them.
 const UNAWAITED_BYTES: usize = 512 << 10;
-
-/// Unfinished bodies whose chunks are remembered. The oldest is given up beyond this: it then counts
-/// as refused.
-const UNFINISHED_BODIES_MAX: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(crate) struct Sequencer {
@@ -245,30 +239,7 @@ impl Sequencer {
                 first,
                 chunks,
                 step,
-            } => {
-                // A body of which a piece was refused, or forgotten, stays refused: its later pieces count the
-                // chunks that are not there.
-                let sent = self.unfinished.get(&id).map_or(0, Vec::len);
-                if self.refused_bodies.contains(&id) || sent != first as usize {
-                    self.refuse_body(id, step);
-                    return Ok(());
-                }
-                let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len() + 64).sum();
-                if !self.make_room(bytes + step_bytes(&step), false)? {
-                    self.refuse_body(id, step);
-                    return Ok(());
-                }
-                let mut numbers = self.unfinished.remove(&id).unwrap_or_default();
-                for chunk in chunks {
-                    // Another source may have sent the same chunk in the meantime.
-                    let number = match self.dedup.find(&chunk.hash) {
-                        Some(number) => number,
-                        None => self.write_chunk(&chunk)?,
-                    };
-                    numbers.push(number);
-                }
-                self.take_step(id, numbers, step)
-            }
+            } => self.take_body(id, first, chunks, step),
             Command::Abandon { id } => {
                 self.unfinished.remove(&id);
                 self.refused_bodies.remove(&id);
@@ -289,18 +260,6 @@ impl Sequencer {
             Command::NextSegment { leaving } => self.wal.leave_segment(leaving, self.next_seq),
             Command::Refusals => self.record_refusals(),
             Command::Close { .. } => Ok(()),
-        }
-    }
-
-    fn refuse_body(&mut self, id: u64, step: BodyStep) {
-        self.unfinished.remove(&id);
-        self.refused_bodies.insert(id);
-        if self.refused_bodies.len() > REFUSED_BODIES_MAX {
-            // The oldest: its source has been told by now, or has gone.
-            self.refused_bodies.pop_first();
-        }
-        if let BodyStep::Part { ack, .. } = step {
-            ack.send(Err(self.wal.full())).ok();
         }
     }
 
@@ -438,113 +397,6 @@ impl Sequencer {
         Ok(Appended { seq, stream, n })
     }
 
-    fn write_chunk(&mut self, chunk: &crate::command::NewChunk) -> Result<u64, Error> {
-        let number = self.next_chunk;
-        let mut head = Vec::with_capacity(13);
-        head.extend_from_slice(&number.to_le_bytes());
-        head.extend_from_slice(&chunk.raw_len.to_le_bytes());
-        head.push(chunk.codec);
-        self.wal.push(CHUNK, &[&head, &chunk.bytes])?;
-        self.next_chunk += 1;
-        self.dedup.insert(chunk.hash, number);
-        Ok(number)
-    }
-
-    fn take_step(&mut self, id: u64, numbers: Vec<u64>, step: BodyStep) -> Result<(), Error> {
-        match step {
-            BodyStep::Chunks => self.keep(id, numbers),
-            BodyStep::Part {
-                call,
-                role,
-                claim,
-                refs,
-                tail,
-                ack,
-            } => {
-                let Some(chunks) = resolve(&refs, &numbers) else {
-                    self.refuse_body(
-                        id,
-                        BodyStep::Part {
-                            call,
-                            role,
-                            claim,
-                            refs,
-                            tail,
-                            ack,
-                        },
-                    );
-                    return Ok(());
-                };
-                let mut payload = std::mem::take(&mut self.scratch);
-                payload.clear();
-                payload.extend_from_slice(&id.to_le_bytes());
-                payload.extend_from_slice(&call.to_le_bytes());
-                payload.push(u8::try_from(role.len()).unwrap_or_default());
-                payload.extend_from_slice(role.as_bytes());
-                payload.push(if claim.is_some() { 0 } else { NAMES });
-                let claim = claim.unwrap_or(Claim {
-                    chunks: 0,
-                    len: 0,
-                    commitment: [0; 32],
-                });
-                payload.extend_from_slice(&claim.chunks.to_le_bytes());
-                payload.extend_from_slice(&claim.len.to_le_bytes());
-                payload.extend_from_slice(&claim.commitment);
-                let count = u32::try_from(chunks.len()).unwrap_or_default();
-                payload.extend_from_slice(&count.to_le_bytes());
-                for chunk in chunks {
-                    payload.extend_from_slice(&chunk.to_le_bytes());
-                }
-                payload.extend_from_slice(&tail);
-                self.wal.push(PART2, &[&payload])?;
-                self.scratch = payload;
-                self.keep(id, numbers);
-                self.acks.push((
-                    ack,
-                    Appended {
-                        seq: self.next_seq,
-                        stream: 0,
-                        n: 0,
-                    },
-                ));
-            }
-            BodyStep::End {
-                len,
-                commitment,
-                refs,
-            } => {
-                let recipe = resolve(&refs, &numbers)
-                    .map(|chunks| recipe::encode(&chunks))
-                    .filter(|recipe| recipe.len() + 48 <= MAX_FRAME_BYTES);
-                match recipe {
-                    Some(recipe) => {
-                        let (id, len) = (id.to_le_bytes(), len.to_le_bytes());
-                        self.wal.push(BODY2, &[&id, &len, &commitment, &recipe])?;
-                    }
-                    // The event that refers to it will be refused.
-                    None => {
-                        let step = BodyStep::End {
-                            len,
-                            commitment,
-                            refs,
-                        };
-                        self.refuse_body(id, step);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Remembers what an unfinished body has sent.
-    fn keep(&mut self, id: u64, numbers: Vec<u64>) {
-        self.unfinished.insert(id, numbers);
-        if self.unfinished.len() > UNFINISHED_BODIES_MAX {
-            // Its next step finds chunks unknown and is refused.
-            self.unfinished.pop_first();
-        }
-    }
-
     /// Writes and syncs the batch, then acknowledges it.
     fn commit(&mut self) -> Result<(), Error> {
         self.wal.write_batch(self.next_seq)?;
@@ -565,23 +417,4 @@ impl Drop for Sequencer {
             self.fail(Error::Fatal("the writer ended in a panic".into()));
         }
     }
-}
-
-/// Room that a step's own record takes.
-fn step_bytes(step: &BodyStep) -> usize {
-    match step {
-        BodyStep::Chunks => 0,
-        BodyStep::Part { refs, tail, .. } => refs.len() * 8 + tail.len() + 192,
-        BodyStep::End { refs, .. } => refs.len() * 7 + 192,
-    }
-}
-
-/// The numbers that references stand for; `None` when one is not known any more.
-fn resolve(refs: &[ChunkRef], sent: &[u64]) -> Option<Vec<u64>> {
-    refs.iter()
-        .map(|chunk| match chunk {
-            ChunkRef::Known(number) => Some(*number),
-            ChunkRef::Sent(index) => sent.get(*index as usize).copied(),
-        })
-        .collect()
 }
