@@ -193,6 +193,14 @@ def test_anchors_under_attack(anchored, authority, other, tmp_path, first_takes_
     assert report["exit_code"] in (10, 12) or silent, (what, report["claims"])
 
 
+def test_a_publication_that_broke_off_is_no_head_that_is_missing(anchored, authority, other, tmp_path, first_takes_options):
+    store = copy(anchored / "record", tmp_path / "record")
+    for size in (SIZE + 1, 1000):
+        (store / f"anchors/{size:020}").mkdir()
+    report = both(store, "a publication broke off", options(anchored, authority, ROOTS + TWO, other), first_takes_options)
+    assert report["exit_code"] == 0, (report["faults"], report["missing"])
+
+
 def test_brackets_are_those_of_a_search_of_all_anchors():
     times = [parse_time(f"2026-01-01T00:{minute:02}:00Z") for minute in range(60)]
     anchors = [Outside("timestamp", "a", size, times[at], times[at + 1], [told], at % 3 == 0)

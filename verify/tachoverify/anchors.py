@@ -125,8 +125,10 @@ def _stated(signature: bytes) -> datetime.datetime | None:
 
 
 def published(store: Directory) -> list[int]:
-    """Sizes of the heads that have been published."""
-    return [int(name) for name in store.names("anchors") if re.fullmatch("[0-9]{20}", name, re.ASCII)]
+    """Sizes of the heads of which something has been published. An empty directory is what is left of a publication that
+    broke off."""
+    sizes = [name for name in store.names("anchors") if re.fullmatch("[0-9]{20}", name, re.ASCII)]
+    return [int(name) for name in sizes if store.names(f"anchors/{name}")]
 
 
 class Anchors:

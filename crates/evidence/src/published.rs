@@ -33,18 +33,18 @@ fn path(size: u64) -> String {
     format!("{}/checkpoint", dir(size))
 }
 
-/// Sizes of which there is a published checkpoint, ascending.
+/// Sizes of which something was published, ascending. A directory with nothing in it is what is left of a publication that
+/// broke off: nobody was ever shown that head.
 pub(crate) fn sizes(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
     let names = disk
         .list(DIR)
         .map_err(|error| Error::io("listing anchors", &error))?;
     Ok(names
         .iter()
-        .filter_map(|name| {
-            let size = name.parse().ok()?;
-            // There is one way to write a size.
-            (*name == format!("{size:020}")).then_some(size)
-        })
+        .filter(|name| name.len() == 20)
+        .filter_map(|name| name.parse().ok())
+        // What cannot be listed is not empty: whoever reads it says why.
+        .filter(|size| disk.list(&dir(*size)).map_or(true, |held| !held.is_empty()))
         .collect())
 }
 

@@ -112,6 +112,35 @@ fn a_store_with_published_checkpoints_goes_on() {
 }
 
 #[test]
+fn a_publication_that_broke_off_is_no_head_that_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = run(async {
+        let recorder = Recorder::open(options(dir.path())).unwrap();
+        let published = recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+        published.size
+    });
+    // Before the log's end, and behind it.
+    for size in [first + 1, 1_000] {
+        std::fs::create_dir(dir.path().join(format!("anchors/{size:020}"))).unwrap();
+    }
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.published_sizes().unwrap(), [first]);
+    let verified = || verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap();
+    let report = verified();
+    assert_eq!(
+        (report.exit_code(), report.faults, report.missing),
+        (0, vec![], vec![])
+    );
+    // A directory that holds something is one of which something is missing.
+    let other = dir
+        .path()
+        .join(format!("anchors/{:020}/cosigned", first + 1));
+    std::fs::write(other, "").unwrap();
+    assert_eq!(verified().exit_code(), 12);
+}
+
+#[test]
 fn an_order_that_nobody_can_carry_out_ends_in_an_error() {
     let disk = SimDisk::new();
     run(async {
