@@ -154,8 +154,9 @@ impl Finding {
 
 /// Lets a verifier look at a store.
 pub(crate) fn look(scene: &Scene, view: View, store: &Path) -> Result<Finding, Failure> {
-    let (policy, roots, head) = (arg(&scene.policy), arg(&scene.roots), arg(&scene.head));
-    let (key_only, newest, store) = (arg(&scene.key_only), arg(&scene.newest), arg(store));
+    let (policy, key_only) = (arg(&scene.outside.policy), arg(&scene.outside.key_only));
+    let (head, newest) = (arg(&scene.head), arg(&scene.newest));
+    let (roots, store) = (arg(&scene.stage.roots), arg(store));
     let mut arguments = vec!["verify", "--json", "--data", &store];
     match view {
         View::Alone => {}
@@ -166,7 +167,7 @@ pub(crate) fn look(scene: &Scene, view: View, store: &Path) -> Result<Finding, F
             arguments.extend(["--head", &head, "--head", &newest]);
         }
     }
-    let said = scene.tacho.run(&arguments)?;
+    let said = scene.stage.tacho.run(&arguments)?;
     let unexpected = |why: &dyn std::fmt::Display| -> Failure {
         let (code, out, err) = (said.code, &said.stdout, &said.stderr);
         format!("verify ended with {code} ({why}): {out}{err}").into()

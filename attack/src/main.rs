@@ -7,15 +7,17 @@ mod forge;
 mod judge;
 mod process;
 mod scene;
+mod stage;
 mod table;
 mod token;
 mod untouched;
 
+use attacks::Attack;
 use clap::Parser;
-use judge::{View, look};
+use judge::{Finding, View, look};
 use process::Tacho;
 use scene::Scene;
-use std::fmt::Write as _;
+use stage::Stage;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Row;
@@ -60,39 +62,58 @@ async fn run(args: Args) -> Result<bool, Failure> {
         Some(path) => path,
         None => std::env::current_exe()?.with_file_name("tacho"),
     };
-    let scene = Scene::build(Tacho(tacho)).await?;
+    let scene = Scene::build(Stage::set(Tacho(tacho)).await?)?;
     let mut complaints = Vec::new();
-    for view in View::ALL {
-        let finding = look(&scene, view, &scene.victim)?;
+    let all = attacks::all();
+    let named = |attack: &&Attack| {
+        let only = args.only.as_ref();
+        only.is_none_or(|only| attack.name.contains(only.as_str()))
+    };
+    let rows = attack(&scene, all.iter().filter(named), &mut complaints)?;
+    let flipped = flip(&scene, args.flips, &mut complaints).await?;
+    println!("{flipped}");
+    let untouched = untouched::run(&scene.stage, args.untouched, &mut complaints).await?;
+    println!("{untouched}");
+    if let Some(document) = &args.docs {
+        let table = table::rows(&rows);
+        table::put(
+            Path::new(document),
+            &format!("{table}\n{flipped}\n\n{untouched}\n"),
+        )?;
+    }
+    for complaint in &complaints {
+        eprintln!("NOT AS IT SHOULD BE: {complaint}");
+    }
+    println!("{} attacks, {} complaints", rows.len(), complaints.len());
+    Ok(complaints.is_empty())
+}
+
+/// Does each attack to a copy of the victim, and lets everybody look.
+fn attack<'a>(
+    scene: &Scene,
+    attacks: impl Iterator<Item = &'a Attack>,
+    complaints: &mut Vec<String>,
+) -> Result<Vec<Row<'a>>, Failure> {
+    let look_at = |store: &Path| -> Result<Vec<(View, Finding)>, Failure> {
+        let views = View::ALL.into_iter();
+        views
+            .map(|view| Ok((view, look(scene, view, store)?)))
+            .collect()
+    };
+    for (view, finding) in look_at(&scene.victim)? {
         if !finding.passes() {
-            complaints.push(format!(
-                "the untouched store, with {}: {finding:?}",
-                view.name()
-            ));
+            let with = view.name();
+            complaints.push(format!("the untouched store, with {with}: {finding:?}"));
         }
     }
-    let all = attacks::all();
+    let copy = scene.stage.dir.path().join("attacked");
     let mut rows = Vec::new();
-    for attack in &all {
-        if args
-            .only
-            .as_ref()
-            .is_some_and(|only| !attack.name.contains(only.as_str()))
-        {
-            continue;
-        }
-        let copy = scene.dir.path().join("attacked");
+    for attack in attacks {
         files::copy(&scene.victim, &copy)?;
-        (attack.make)(&scene, &copy).map_err(|error| format!("{}: {error}", attack.name))?;
-        let findings: Result<_, Failure> = View::ALL
-            .into_iter()
-            .map(|view| Ok((view, look(&scene, view, &copy)?)))
-            .collect();
+        (attack.make)(scene, &copy).map_err(|error| format!("{}: {error}", attack.name))?;
+        let findings = look_at(&copy)?;
         fs_err::remove_dir_all(&copy)?;
-        let row = Row {
-            attack,
-            findings: findings?,
-        };
+        let row = Row { attack, findings };
         let noticed = row.noticed_by().map_or("NOTHING", View::name);
         println!("{:<90} {noticed}", attack.name);
         if let Some(complaint) = row.complaint() {
@@ -100,36 +121,21 @@ async fn run(args: Args) -> Result<bool, Failure> {
         }
         rows.push(row);
     }
+    Ok(rows)
+}
+
+/// Flips bits of a small store that nobody vouches for, and of the victim.
+async fn flip(
+    scene: &Scene,
+    extent: flips::Extent,
+    complaints: &mut Vec<String>,
+) -> Result<String, Failure> {
     let smallest = tempfile::tempdir()?;
     untouched::smallest(smallest.path()).await?;
     let alone = evidence::verify::Options::default();
-    let every = flips::run(
-        smallest.path(),
-        &alone,
-        args.flips.of_smallest(),
-        &mut complaints,
-    )?;
-    println!("smallest store, alone: {every}");
-    let spread = flips::run(
-        &scene.victim,
-        &scene.options()?,
-        args.flips,
-        &mut complaints,
-    )?;
-    println!("store with anchors: {spread}");
-    let flipped =
-        format!("The smallest store, by itself: {every}\n\nThe store with all anchors: {spread}");
-    let untouched = untouched::run(args.untouched, &mut complaints).await?;
-    println!("{untouched}");
-    if let Some(document) = &args.docs {
-        let mut text = table::rows(&rows);
-        // Writing to a String cannot fail.
-        write!(text, "\n{flipped}\n\n{untouched}\n").ok();
-        table::put(Path::new(document), &text)?;
-    }
-    for complaint in &complaints {
-        eprintln!("NOT AS IT SHOULD BE: {complaint}");
-    }
-    println!("{} attacks, {} complaints", rows.len(), complaints.len());
-    Ok(complaints.is_empty())
+    let every = flips::run(smallest.path(), &alone, extent.of_smallest(), complaints)?;
+    let spread = flips::run(&scene.victim, &scene.options()?, extent, complaints)?;
+    Ok(format!(
+        "The smallest store, by itself: {every}\n\nThe store with all anchors: {spread}"
+    ))
 }

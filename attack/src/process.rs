@@ -3,6 +3,7 @@
 use crate::Failure;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -112,6 +113,15 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
         Err("a server does not stop".into())
+    }
+
+    /// Ends it as a power cut would, but for what the system still writes.
+    pub(crate) fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        match self.child.wait()?.signal() {
+            Some(_) => Ok(()),
+            None => Err("a server ended before it was killed".into()),
+        }
     }
 }
 

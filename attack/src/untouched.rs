@@ -1,9 +1,9 @@
 //! False alarms: stores that nobody touched must verify.
 
 use crate::Failure;
+use crate::stage::Stage;
 use event::{Draft, Exchange, Kind, Outcome, Role, Source, State};
 use evidence::{Options, Recorder, verify};
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// Small numbers from a seed: the same stores every time.
@@ -19,33 +19,102 @@ impl Dice {
     }
 }
 
-/// Records and verifies that many stores: restarts, killed recorders, open calls, bodies of all sizes, key rotations.
-pub(crate) async fn run(stores: u32, complaints: &mut Vec<String>) -> Result<String, Failure> {
-    let mut alarms = 0;
-    let mut events = 0;
+/// One store in so many is recorded by real processes, with everything that vouches for it.
+const LIVED: u32 = 10;
+
+/// Records and verifies that many stores: restarts, killed recorders, open calls, bodies of all sizes, key rotations, anchors.
+pub(crate) async fn run(
+    stage: &Stage,
+    stores: u32,
+    complaints: &mut Vec<String>,
+) -> Result<String, Failure> {
+    let mut seen = Seen::default();
     for seed in 0..stores {
         let dir = tempfile::tempdir()?;
         let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (u64::from(seed) << 20 | 1));
-        for _ in 0..=dice.roll(2) {
-            session(dir.path(), &mut dice).await?;
-        }
-        let report = verify::run(dir.path(), &verify::Options::default(), &mut |_| ())?;
-        events += report.events;
+        let report = if seed % LIVED == 0 {
+            lived(stage, dir.path(), &mut dice, &mut seen)?
+        } else {
+            for _ in 0..=dice.roll(2) {
+                session(dir.path(), &mut dice).await?;
+            }
+            verify::run(dir.path(), &verify::Options::default(), &mut |_| ())?
+        };
+        seen.events += report.events;
         // Gaps are told by the record itself: a killed recorder leaves one.
         if ![0, 11].contains(&report.exit_code()) {
-            alarms += 1;
+            seen.alarms += 1;
             complaints.push(format!(
                 "untouched store {seed}: {:?} {:?}",
                 report.faults, report.missing
             ));
         }
     }
-    let mut text = String::new();
-    write!(
-        text,
-        "{alarms} false alarms on {stores} untouched stores ({events} events)."
-    )?;
-    Ok(text)
+    let Seen {
+        alarms,
+        events,
+        killed,
+        anchored,
+        anchors,
+    } = seen;
+    Ok(format!(
+        "{alarms} false alarms on {stores} untouched stores ({events} events); {anchored} of them with authorities, witness and \
+         second place ({anchors} anchors that count), their recorders killed in mid-call {killed} times."
+    ))
+}
+
+/// What the stores were like.
+#[derive(Debug, Default)]
+struct Seen {
+    alarms: u32,
+    events: u64,
+    /// Recorders that ended by SIGKILL.
+    killed: u32,
+    anchored: u32,
+    /// Anchors that the auditor's trust reaches.
+    anchors: usize,
+}
+
+/// A store as an operator has it: the real recorder, rotations, anchors, ends in order and kills.
+fn lived(
+    stage: &Stage,
+    dir: &Path,
+    dice: &mut Dice,
+    seen: &mut Seen,
+) -> Result<verify::Report, Failure> {
+    let data = dir.join("record");
+    stage.begin(&data)?;
+    let outside = stage.outside(dir, &data, &["witness"])?;
+    // The first is anchored, and the last may be.
+    for session in 0..=1 + dice.roll(2) {
+        let recording = stage.start(&data, &outside.config)?;
+        recording.traffic(1 + dice.roll(6))?;
+        if dice.roll(3) == 0 {
+            recording.rotate()?;
+        }
+        if session == 0 || dice.roll(2) == 0 {
+            recording.anchor()?;
+        }
+        recording.traffic(dice.roll(4))?;
+        if dice.roll(2) == 0 {
+            recording.stop()?;
+        } else {
+            recording.kill()?;
+            seen.killed += 1;
+        }
+    }
+    let head = outside.laid_down()?;
+    let options = stage.options(&outside, &[&head])?;
+    let report = verify::run(&data, &options, &mut |_| ())?;
+    let valid = |anchor: &&verify::Anchor| anchor.verdict == verify::Verdict::Valid;
+    let anchors = report.anchors.iter().filter(valid).count();
+    if anchors == 0 && report.exit_code() != 10 {
+        return Err("the anchors of an untouched store count for nothing".into());
+    }
+    seen.anchored += 1;
+    seen.anchors += anchors;
+    outside.stop()?;
+    Ok(report)
 }
 
 async fn session(dir: &Path, dice: &mut Dice) -> Result<(), Failure> {

@@ -78,7 +78,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                 let own = scene.rogue.pem(INTERMEDIATE)?;
                 let trusted: Result<String, _> = [RSA, INTERMEDIATE, ROOT]
                     .iter()
-                    .map(|name| scene.authority.pem(name))
+                    .map(|name| scene.stage.authority.pem(name))
                     .collect();
                 fs_err::write(&bag, format!("{}{own}", trusted?))?;
                 let done = from_the_beginning(scene, dir, RSA);
@@ -96,7 +96,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
                     let mut log = Log::read(dir)?;
                     let epoch = log.last("key.epoch")?;
                     falsify(dir, &mut log, epoch)?;
-                    stamped(dir, &log, &scene.authority, RSA)
+                    stamped(dir, &log, &scene.stage.authority, RSA)
                 },
             )
         },
