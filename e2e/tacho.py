@@ -42,7 +42,8 @@ class Upstream:
         self.process = subprocess.Popen(
             [TESTKIT_UPSTREAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.url = self.process.stdout.readline().split()[1]
+        self.ready = self.process.stdout.readline().split()
+        self.url = self.ready[1]
 
     def ledger(self, **headers: str) -> list[dict]:
         """The entries whose request carried these header fields (`_` stands for `-`)."""

@@ -17,7 +17,8 @@ import tempfile
 import time
 
 import pytest
-from faults import Case, Driver, Violation
+from faults import Case, Violation
+from recorder_faults import PATHS, Driver
 
 #: Most of a case is waiting.
 AT_A_TIME = 4
@@ -51,8 +52,8 @@ def test_no_fault_loses_what_was_acknowledged(root, model, figure):
         driver.play(Case.parse(only))
         driver.close()
         return
-    listed = [case for name in driver.paths for case in driver.list(name)]
-    played = plan(driver, listed, random.Random(seed))
+    listed = [case for name in PATHS for case in driver.list(name)]
+    played = plan(listed, random.Random(seed))
     deadline = time.monotonic() + (float("inf") if budget == "all" else float(budget))
     done = hit = 0
     kinds = set()
@@ -99,7 +100,7 @@ def kind(case):
     return case.path, case.thread, case.syscall, case.fault
 
 
-def plan(driver, listed, chance):
+def plan(listed, chance):
     """All cases in the order of playing: one of each kind first, then the rest, the cheap rather before the dear."""
     listed = sorted(listed)
     chance.shuffle(listed)
@@ -110,5 +111,5 @@ def plan(driver, listed, chance):
     chance.shuffle(first)
     chosen = set(first)
     rest = [case for case in listed if case not in chosen]
-    rest.sort(key=lambda case: chance.random() * driver.paths[case.path].cost)
+    rest.sort(key=lambda case: chance.random() * PATHS[case.path].cost)
     return first + rest

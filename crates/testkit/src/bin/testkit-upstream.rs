@@ -1,18 +1,21 @@
 //! The scripted upstreams as a program, for tests that are not written in Rust.
 //!
 //! Prints `ready URL` and serves until standard input ends. `GET /ledger` gives the ledger as JSON
-//! lines and is itself not in it.
+//! lines and is itself not in it. A time-stamping authority says behind its URL in which file its root
+//! certificate lies.
 
 use base64::Engine as _;
 use serde::Deserialize;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use testkit::authority::{Authority, AuthorityServer, EC, ROOT};
 use testkit::mcp::{Answer, Server};
 use testkit::model::Model;
 use testkit::{Book, Framing, Reply, Request, Step, Upstream};
 use tokio::io::AsyncReadExt as _;
 
-const USAGE: &str = "usage: testkit-upstream model | mcp [--events] | replay FILE";
+const USAGE: &str = "usage: testkit-upstream model | mcp [--events] | replay FILE | authority";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -58,14 +61,25 @@ async fn run() -> Result<(), Failure> {
             let book = read_book(file)?;
             serve(move |request| book.answer(request)).await
         }
+        ["authority"] => {
+            let authority = Arc::new(Authority::new()?);
+            let roots = authority.dir().join(format!("{ROOT}.pem"));
+            let server = AuthorityServer::start(authority, EC).await?;
+            serve_until_end(&format!("{} {}", server.url(), roots.display())).await
+        }
         _ => Err(USAGE.into()),
     }
 }
 
 async fn serve(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Result<(), Failure> {
     let upstream = Upstream::start(script).await?;
+    serve_until_end(&upstream.url()).await
+}
+
+/// Says where it serves, and waits for standard input to end.
+async fn serve_until_end(ready: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    writeln!(out, "ready {}", upstream.url())?;
+    writeln!(out, "ready {ready}")?;
     out.flush()?;
     let mut ignored = Vec::new();
     tokio::io::stdin().read_to_end(&mut ignored).await?;
