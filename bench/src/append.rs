@@ -4,14 +4,13 @@ use crate::error::Error;
 use crate::events::{self, Random};
 use crate::quantiles::{Quantiles, median};
 use crate::report::{Goal, Report, float, mb};
-use crate::{anchored, disk, machine};
+use crate::{disk, machine};
 use evidence::{Options, Recorder};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PART: &str = "append";
 const LINE_BYTES: usize = 1024;
-const ANCHORED: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -75,8 +74,7 @@ pub(crate) fn run(args: &Args, dir: &Path, report: &mut Report) -> Result<(), Er
         }
         add(report, in_flight, &mut runs);
     }
-    // Long enough for a few checkpoints to be anchored.
-    anchored::run(dir, time.max(ANCHORED), args.repetitions, report)
+    Ok(())
 }
 
 fn add(report: &mut Report, in_flight: usize, runs: &mut [Run]) {

@@ -70,6 +70,10 @@ pub enum Error {
     /// Something that should be there is not.
     #[error("{0} is missing")]
     Missing(String),
+    /// The token with the log's key cannot be used now. A running recorder goes on recording; what it records stays
+    /// unsigned until the token signs again.
+    #[error("the log's key cannot be used: {0}")]
+    Signer(String),
     /// The operating system refused.
     #[error("{what}: {detail}")]
     Io {

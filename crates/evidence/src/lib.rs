@@ -60,6 +60,7 @@ pub use command::{Appended, Pending};
 pub use completion::WRITE_ONLY_SEAL;
 pub use error::Error;
 pub use exhibit::Exhibit;
+pub use keys::TokenSettings;
 pub use layout::STORE_FORMAT;
 pub use orders::{Revoked, Rotated};
 pub use proofs::Proofs;

@@ -79,9 +79,7 @@ pub(crate) fn publish(
             ));
         }
         None => {
-            let note = key
-                .sign_both(checkpoint, now()?)
-                .map_err(|error| Error::Fatal(format!("signing a checkpoint: {error}")))?;
+            let note = key.sign_both(checkpoint, now()?)?;
             let path = path(size);
             disk.publish(&path, note.to_string().as_bytes())
                 .map_err(|error| Error::io(path, &error))?;

@@ -5,7 +5,7 @@ use crate::cipher::{Keyring, Recipient, WalSession, WalSessions};
 use crate::command::{Appended, Command, EventCommand, Pending, Queued};
 use crate::dedup::Dedup;
 use crate::error::Error;
-use crate::keys::{DigestKey, Secrets};
+use crate::keys::{self, DigestKey, TokenSettings};
 use crate::orders::{Answer, Order, Orders, Revocation, Revoked, Rotated};
 use crate::progress::Progress;
 use crate::published::Published;
@@ -46,6 +46,8 @@ pub struct Options {
     pub checkpoint: Duration,
     /// How long a key of the log is in force before the next one takes over.
     pub epoch: Duration,
+    /// Where the log's Ed25519 keys are made from now on. `None`: in files.
+    pub token: Option<TokenSettings>,
     /// Size of a write-ahead log segment in bytes; more than [`storage::MAX_SEGMENT_BYTES`] counts as that.
     pub segment_bytes: u64,
     /// To whom the keys of the vault are wrapped. With a recipient the recorder cannot read what it has settled.
@@ -67,6 +69,7 @@ impl Options {
             heartbeat: Duration::from_secs(30),
             checkpoint: Duration::from_secs(1),
             epoch: Duration::from_secs(24 * 60 * 60),
+            token: None,
             segment_bytes: 32 << 20,
             recipient: None,
             seal: None,
@@ -130,7 +133,8 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::Newer`], [`Error::NotARecord`], [`Error::Damaged`] (the recorder does not continue a log
-    /// whose acknowledged part has been changed), or what the system says.
+    /// whose acknowledged part has been changed), [`Error::Signer`] (the token with its key cannot be used), or what the
+    /// system says.
     pub fn open(options: Options) -> Result<Self, Error> {
         let disk = LocalDisk::create(&options.dir)
             .map_err(|error| Error::io(format!("creating {}", options.dir.display()), &error))?;
@@ -186,16 +190,15 @@ impl Recorder {
         allocator: Box<dyn Allocate>,
     ) -> Result<(Self, Sequencer, SettlerThread), Error> {
         let format = crate::layout::check_or_create(disk.as_ref())?;
-        let (secrets, begun) = Secrets::load_or_create(disk.as_ref())?;
-        let log_key = secrets.log_key();
+        let (digests, log_keys, begun) = keys::load_or_create(&disk, options.token.as_ref())?;
         let keys = Arc::new(Keyring::of_recorder(
             disk.clone(),
-            log_key.verifying_key().name(),
+            log_keys.key().origin(),
             options.recipient.clone(),
             begun && format >= crate::layout::STORE_FORMAT,
         )?);
         let sessions = keys.wal_sessions()?;
-        let mut found = recover::settle_rest(disk.clone(), &secrets, &keys)?;
+        let mut found = recover::settle_rest(disk.clone(), log_keys, &keys)?;
         let next_body = found.settler.next_body();
         let salts = Arc::new(Salts::open(disk.clone(), keys, next_body)?);
         let queue = Arc::new(Queue::default());
@@ -221,7 +224,7 @@ impl Recorder {
         let (orders, waiting) = Orders::new(progress.clone());
         let settling = SettlerThread::new(
             found.settler,
-            found.key,
+            found.keys,
             progress.clone(),
             queue.clone(),
             waiting,
@@ -235,7 +238,7 @@ impl Recorder {
                 dedup,
                 progress,
                 orders,
-                digests: secrets.into_digest_key(),
+                digests,
                 salts,
                 sessions,
                 segment_bytes: options.segment_len(),
@@ -373,7 +376,8 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::Closed`] or why the recorder has failed; [`Error::Io`] where the disk is full: nothing was published,
-    /// try again later; [`Error::Damaged`] where another checkpoint of this size has been published.
+    /// try again later; [`Error::Signer`] where the token does not sign: likewise; [`Error::Damaged`] where another
+    /// checkpoint of this size has been published.
     pub async fn publish(&self) -> Result<Published, Error> {
         self.order(Order::Publish).await
     }
@@ -383,8 +387,8 @@ impl Recorder {
     /// the system keep of files that were removed and of memory that was given back is not in the recorder's hands.
     ///
     /// # Errors
-    /// [`Error::Full`] and [`Error::Io`] where there is no room: the key in force stays. [`Error::Closed`], or why the
-    /// recorder has failed: the next start finishes what was begun.
+    /// [`Error::Full`], [`Error::Io`] where there is no room, [`Error::Signer`] where the token does not answer: the key in
+    /// force stays. [`Error::Closed`], or why the recorder has failed: the next start finishes what was begun.
     pub async fn rotate(&self) -> Result<Rotated, Error> {
         self.order(Order::Rotate).await
     }

@@ -7,7 +7,7 @@ use crate::cipher::Keyring;
 use crate::command::{BodyStep, ChunkRef, NewChunk};
 use crate::epochs::{self, EpochNote, Epochs};
 use crate::error::Error;
-use crate::keys::{self, LogKey, Secrets};
+use crate::keys::{LogKey, LogKeys};
 use crate::record::{CODEC_RAW, ENCRYPTED, KEYS, Record, follows};
 use crate::recorder::Options;
 use crate::salt::Commitment;
@@ -29,8 +29,8 @@ use tlog::tree::TileTree;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) settler: Settler,
-    /// The key in force.
-    pub(crate) key: Arc<LogKey>,
+    /// With the key in force.
+    pub(crate) keys: LogKeys,
     pub(crate) next_segment: u64,
     pub(crate) next_batch: u32,
     /// Whether the last recorder ended without closing.
@@ -43,14 +43,14 @@ pub(crate) struct Found {
 /// found to be the log that was signed.
 pub(crate) fn settle_rest(
     disk: Arc<dyn Disk>,
-    secrets: &Secrets,
+    mut keys: LogKeys,
     keyring: &Arc<Keyring>,
 ) -> Result<Found, Error> {
     let state = State::load(disk.as_ref())?;
     let numbers = numbers(disk.as_ref(), &state)?;
     let epochs = chain_of_keys(disk.as_ref(), &state, &numbers)?;
-    let (key, cut_short) = keys::in_force(disk.as_ref(), secrets.log_key(), &epochs)?;
-    check_against_checkpoint(disk.as_ref(), &epochs, &key, &state, &numbers)?;
+    let cut_short = keys.in_force(&epochs)?;
+    check_against_checkpoint(disk.as_ref(), &epochs, keys.key(), &state, &numbers)?;
     crate::inventory::check(disk.as_ref(), &state, keyring)?;
     crate::layout::upgrade(disk.as_ref())?;
     let mut settler = Settler::load(disk.clone(), keyring.clone())?;
@@ -62,11 +62,11 @@ pub(crate) fn settle_rest(
     let torn = walked.torn.or_else(|| state.torn.clone());
     let next_segment = numbers.last().map_or(state.segment, |last| last + 1);
     settler.settle(next_segment, Then::Recovers(torn.clone()))?;
-    cut_short.settle(disk.as_ref())?;
+    keys.settle(cut_short, epochs.in_force().number)?;
     let next_batch = walked.newest.map_or(0, |(batch, _)| batch.wrapping_add(1));
     Ok(Found {
         settler,
-        key,
+        keys,
         next_segment,
         next_batch,
         unclean,
@@ -289,7 +289,7 @@ pub(crate) fn record_start(
     start.governance = (!options.governance.is_empty()).then(|| options.governance.clone());
     sequencer.record(&start)?;
     if found.settler.epochs().in_force().event.is_none() {
-        sequencer.record(&first_epoch(found.key.as_ref())?)?;
+        sequencer.record(&first_epoch(found.keys.key())?)?;
     }
     let state = found.settler.state();
     if !found.unclean && state.open_calls.is_empty() {
@@ -329,9 +329,7 @@ fn first_epoch(key: &LogKey) -> Result<Draft, Error> {
         ed25519: key.verifying_key().clone(),
         ml_dsa_44: key.cosigner_key().clone(),
     };
-    let note = said
-        .sign(key.signing_key(), None)
-        .map_err(|error| Error::Fatal(format!("signing the first epoch: {error}")))?;
+    let note = said.sign(key.signer(), None)?;
     let mut draft = Draft::new(Kind::KeyEpoch, Source::Recorder);
     draft.facts = Some(said.facts(&note));
     Ok(draft)

@@ -376,9 +376,7 @@ impl TileWriter {
 
     /// Signs the tree as it stands and publishes the checkpoint.
     pub(crate) fn sign(&mut self, disk: &dyn Disk, key: &LogKey) -> Result<(), Error> {
-        let note = self
-            .checkpoint(disk, key.origin())
-            .and_then(|checkpoint| key.sign(&checkpoint).map_err(|error| log_error(&error)))?;
+        let note = key.sign(&self.checkpoint(disk, key.origin())?)?;
         disk.publish(CHECKPOINT, note.to_string().as_bytes())
             .map_err(io(CHECKPOINT))
     }

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod unpacked;
+
 use event::{Draft, Kind, Line, Source};
 use evidence::{Error, Options, Recorder, Rotated, Store, verify};
 use std::io::ErrorKind;
@@ -15,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::{Disk, Fault, SimDisk};
+use unpacked::ROOTS;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -55,30 +58,9 @@ fn kinds(store: &Store) -> Vec<String> {
     lines.map(|line| line.kind).collect()
 }
 
-/// Everything on the disk, in a directory.
-fn unpack(disk: &dyn Disk, at: &str, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for name in disk.list(at.trim_end_matches('/')).unwrap() {
-        let path = format!("{at}{name}");
-        match disk.read(&path) {
-            Ok(bytes) => std::fs::write(to.join(name), bytes).unwrap(),
-            Err(_) => unpack(disk, &format!("{path}/"), &to.join(name)),
-        }
-    }
-}
-
-const ROOTS: [&str; 6] = ["anchors", "keys", "log", "vault", "wal", "recorder.tmp"];
-
 fn verified(disk: &SimDisk) -> verify::Report {
     let dir = tempfile::tempdir().unwrap();
-    for root in ROOTS {
-        unpack(disk, &format!("{root}/"), &dir.path().join(root));
-    }
-    for name in ["format", "state"] {
-        if let Ok(bytes) = disk.read(name) {
-            std::fs::write(dir.path().join(name), bytes).unwrap();
-        }
-    }
+    unpacked::store(disk, dir.path());
     verify::run(dir.path(), &verify::Options::default(), &mut |_| ()).unwrap()
 }
 
@@ -86,9 +68,15 @@ fn log_key(disk: &SimDisk) -> Vec<u8> {
     disk.read("keys/log.key").unwrap()
 }
 
-/// Whether the secret in a key file lies anywhere on the disk.
-fn is_kept(disk: &dyn Disk, at: &str, key_file: &[u8]) -> bool {
+/// Whether the seed in a key file lies anywhere on the disk.
+fn is_kept(disk: &SimDisk, key_file: &[u8]) -> bool {
     let hex = &key_file[3..67];
+    ROOTS
+        .iter()
+        .any(|root| holds(disk, &format!("{root}/"), hex))
+}
+
+fn holds(disk: &dyn Disk, at: &str, hex: &[u8]) -> bool {
     disk.list(at.trim_end_matches('/'))
         .unwrap()
         .into_iter()
@@ -96,7 +84,7 @@ fn is_kept(disk: &dyn Disk, at: &str, key_file: &[u8]) -> bool {
             let path = format!("{at}{name}");
             match disk.read(&path) {
                 Ok(bytes) => bytes.windows(hex.len()).any(|window| window == hex),
-                Err(_) => is_kept(disk, &format!("{path}/"), key_file),
+                Err(_) => holds(disk, &format!("{path}/"), hex),
             }
         })
 }
@@ -117,11 +105,7 @@ fn a_key_hands_over_to_the_next_and_is_gone() {
                     && rotated.size > last
                     && rotated.seq >= rotated.size
             );
-            assert!(
-                ROOTS
-                    .iter()
-                    .all(|root| !is_kept(&disk, &format!("{root}/"), &old))
-            );
+            assert!(!is_kept(&disk, &old));
             assert_ne!(log_key(&disk), old);
             assert!(disk.read("keys/log.next.key").is_err());
             assert_eq!(recorder.status().epoch, epoch);
@@ -347,10 +331,7 @@ fn check_after(disk: &SimDisk, first: &[u8]) {
         recorder.append(&some_event()).await.unwrap();
         let epoch = recorder.status().epoch;
         assert!(disk.read("keys/log.next.key").is_err());
-        let gone = !ROOTS
-            .iter()
-            .any(|root| is_kept(disk, &format!("{root}/"), first));
-        assert_eq!(gone, epoch > 1);
+        assert_eq!(is_kept(disk, first), epoch == 1);
         recorder.rotate().await.unwrap();
         recorder.publish().await.unwrap();
         recorder.close().await.unwrap();

@@ -129,21 +129,28 @@ impl Note {
     /// character, or when there is no key; [`Error::OverLimit`] when the note would be too long;
     /// [`Error::Key`] when signing fails.
     pub fn sign(text: String, keys: &[&SigningKey]) -> Result<Self, Error> {
-        check_characters(&text)?;
-        if !text.ends_with('\n') {
-            return Err(Error::malformed(WHAT, "text does not end in a line feed"));
-        }
-        if keys.is_empty() {
+        check_text(&text)?;
+        let signatures = keys.iter().map(|key| key.sign(&text));
+        let signatures = signatures.collect::<Result<_, _>>()?;
+        Self::signed(text, signatures)
+    }
+
+    /// The note of a text and the signatures that were made over it elsewhere. Does not check them: see [`Note::verify`].
+    ///
+    /// # Errors
+    /// As [`Note::sign`], but for those of signing.
+    pub fn signed(text: String, signatures: Vec<Signature>) -> Result<Self, Error> {
+        check_text(&text)?;
+        if signatures.is_empty() {
             return Err(Error::malformed(WHAT, "no signature"));
         }
         let unsigned = Self {
             text,
             signatures: Vec::new(),
         };
-        keys.iter().try_fold(unsigned, |note, key| {
-            let signature = key.sign(&note.text)?;
-            note.with_signature(signature)
-        })
+        signatures
+            .into_iter()
+            .try_fold(unsigned, Self::with_signature)
     }
 
     /// The note with one more signature, as a cosigner returns it.
@@ -282,6 +289,14 @@ fn check_count(signatures: usize) -> Result<(), Error> {
         what: "number of signatures",
         limit: MAX_SIGNATURES as u64,
     })
+}
+
+fn check_text(text: &str) -> Result<(), Error> {
+    check_characters(text)?;
+    if !text.ends_with('\n') {
+        return Err(Error::malformed(WHAT, "text does not end in a line feed"));
+    }
+    Ok(())
 }
 
 fn check_characters(text: &str) -> Result<(), Error> {

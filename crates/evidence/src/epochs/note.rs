@@ -12,9 +12,10 @@
 //! ```
 //! Only Ed25519 signs here: an ML-DSA-44 cosignature is over a checkpoint and nothing else.
 
+use crate::keys::{EpochSigner, signed_note};
 use std::fmt;
 use std::str::FromStr;
-use tlog::note::{Algorithm, Note, SigningKey, VerifyingKey};
+use tlog::note::{Algorithm, Note, VerifyingKey};
 use tlog::{Error, Hash, empty_root};
 
 const EPOCH: &str = "tachograph/key-epoch/v1";
@@ -62,11 +63,11 @@ impl EpochNote {
     /// The note, signed by the key that begins and by the one that ends; the first key has none before it.
     pub(crate) fn sign(
         &self,
-        begins: &SigningKey,
-        ends: Option<&SigningKey>,
-    ) -> Result<Note, Error> {
-        let keys: Vec<&SigningKey> = std::iter::once(begins).chain(ends).collect();
-        Note::sign(self.to_string(), &keys)
+        begins: &dyn EpochSigner,
+        ends: Option<&dyn EpochSigner>,
+    ) -> Result<Note, crate::Error> {
+        let signers: Vec<&dyn EpochSigner> = std::iter::once(begins).chain(ends).collect();
+        signed_note(self.to_string(), &signers)
     }
 
     /// What the event `key.epoch` holds.
@@ -170,8 +171,8 @@ pub struct RevocationNote {
 }
 
 impl RevocationNote {
-    pub(crate) fn sign(&self, in_force: &SigningKey) -> Result<Note, Error> {
-        Note::sign(self.to_string(), &[in_force])
+    pub(crate) fn sign(&self, in_force: &dyn EpochSigner) -> Result<Note, crate::Error> {
+        signed_note(self.to_string(), &[in_force])
     }
 
     /// What the event `key.revoked` holds.
@@ -309,12 +310,12 @@ mod tests {
     fn the_notes_are_what_their_golden_files_say() {
         let (first, second) = (log_key(1), log_key(2));
         let begins = epoch_note(1, 0, &first);
-        let note = begins.sign(first.signing_key(), None).unwrap();
+        let note = begins.sign(first.signer(), None).unwrap();
         check_golden("key-epoch-1", &note);
         assert_eq!(EpochNote::open(&note, first.verifying_key()), Ok(begins));
         let hands_over = epoch_note(2, 7, &second);
         let note = hands_over
-            .sign(second.signing_key(), Some(first.signing_key()))
+            .sign(second.signer(), Some(first.signer()))
             .unwrap();
         check_golden("key-epoch-2", &note);
         assert_eq!(
@@ -327,7 +328,7 @@ mod tests {
             size: 3,
             reason: "the machine was stolen".into(),
         };
-        let note = revoked.sign(second.signing_key()).unwrap();
+        let note = revoked.sign(second.signer()).unwrap();
         check_golden("key-revoked", &note);
         assert_eq!(
             RevocationNote::open(&note, second.verifying_key()),
@@ -339,13 +340,9 @@ mod tests {
     fn a_hand_over_takes_both_keys() {
         let (first, second, third) = (log_key(1), log_key(2), log_key(3));
         let said = epoch_note(2, 7, &second);
-        let (old, new, other) = (
-            first.signing_key(),
-            second.signing_key(),
-            third.signing_key(),
-        );
-        let open = |keys: &[&SigningKey]| {
-            let note = Note::sign(said.to_string(), keys).unwrap();
+        let (old, new, other) = (first.signer(), second.signer(), third.signer());
+        let open = |keys: &[&dyn EpochSigner]| {
+            let note = signed_note(said.to_string(), keys).unwrap();
             EpochNote::open(&note, first.verifying_key())
         };
         assert_eq!(open(&[new, old]), Ok(said.clone()));
@@ -355,7 +352,7 @@ mod tests {
         assert_eq!(open(&[other]), Err(Error::Unsigned));
         assert_eq!(open(&[old, other]), Err(Error::Unsigned));
         let elsewhere = LogKey::from_seed("example.com/other", &[1; 32]).unwrap();
-        let note = Note::sign(said.to_string(), &[new, old]).unwrap();
+        let note = signed_note(said.to_string(), &[new, old]).unwrap();
         assert!(matches!(
             EpochNote::open(&note, elsewhere.verifying_key()),
             Err(Error::WrongOrigin { .. })

@@ -56,9 +56,7 @@ fn said(epoch: u64, size: u64, key: &LogKey) -> EpochNote {
 /// The event that begins `epoch` at `size` with `new`, signed by `old` too.
 fn begins(seq: u64, epoch: u64, size: u64, new: &LogKey, old: Option<&LogKey>) -> Vec<u8> {
     let said = said(epoch, size, new);
-    let note = said
-        .sign(new.signing_key(), old.map(LogKey::signing_key))
-        .unwrap();
+    let note = said.sign(new.signer(), old.map(LogKey::signer)).unwrap();
     line(seq, Kind::KeyEpoch, Source::Recorder, said.facts(&note))
 }
 
@@ -69,7 +67,7 @@ fn revokes(seq: u64, epoch: u64, size: u64, by: &LogKey) -> Vec<u8> {
         size,
         reason: "stolen".into(),
     };
-    let note = said.sign(by.signing_key()).unwrap();
+    let note = said.sign(by.signer()).unwrap();
     line(seq, Kind::KeyRevoked, Source::Recorder, said.facts(&note))
 }
 
@@ -205,23 +203,17 @@ fn a_hand_over_out_of_place_changes_nothing() {
             origin: "example.com/other".into(),
             ..said(4, 25, new)
         };
-        let note = said
-            .sign(new.signing_key(), Some(old.signing_key()))
-            .unwrap();
+        let note = said.sign(new.signer(), Some(old.signer())).unwrap();
         line(30, Kind::KeyEpoch, Source::Recorder, said.facts(&note))
     };
     let by_another_source = {
         let said = said(4, 25, new);
-        let note = said
-            .sign(new.signing_key(), Some(old.signing_key()))
-            .unwrap();
+        let note = said.sign(new.signer(), Some(old.signer())).unwrap();
         line(30, Kind::KeyEpoch, Source::Gateway, said.facts(&note))
     };
     let other_number = {
         let said = said(4, 25, new);
-        let note = said
-            .sign(new.signing_key(), Some(old.signing_key()))
-            .unwrap();
+        let note = said.sign(new.signer(), Some(old.signer())).unwrap();
         let facts = EpochNote { epoch: 5, ..said }.facts(&note);
         line(30, Kind::KeyEpoch, Source::Recorder, facts)
     };
@@ -261,9 +253,7 @@ fn a_hand_over_out_of_place_changes_nothing() {
         ),
         ("is of another kind", {
             let said = said(4, 25, new);
-            let note = said
-                .sign(new.signing_key(), Some(old.signing_key()))
-                .unwrap();
+            let note = said.sign(new.signer(), Some(old.signer())).unwrap();
             line(30, Kind::Heartbeat, Source::Recorder, said.facts(&note))
         }),
     ];

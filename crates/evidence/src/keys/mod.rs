@@ -3,13 +3,27 @@
 //! Made at first start, mode 0600, never in the log, never replaced when missing: a store whose key
 //! is gone is refused, because a new key beside an old log would hide a rewrite.
 
+mod key_file;
 mod log_key;
 mod log_keys;
 mod seed;
+mod signer;
+mod token_settings;
+
+#[cfg(feature = "pkcs11")]
+mod token;
+#[cfg(not(feature = "pkcs11"))]
+#[path = "no_token.rs"]
+mod token;
 
 pub(crate) use log_key::LogKey;
-pub(crate) use log_keys::{NextKey, in_force};
+pub(crate) use log_keys::{LogKeys, NextKey};
 pub(crate) use seed::{Seed, parse_seed, publish_seed, random};
+pub(crate) use signer::{EpochSigner, signed_note};
+pub use token_settings::TokenSettings;
+
+use key_file::KeyFile;
+use log_keys::Place;
 
 use crate::ambient;
 use crate::error::Error;
@@ -27,12 +41,6 @@ pub(crate) const VKEY: &str = "log/vkey";
 
 /// Bytes of a secret's digest that are kept: enough for equality, useless for guessing a long secret.
 const DIGEST_BYTES: usize = 16;
-
-#[derive(Debug)]
-pub(crate) struct Secrets {
-    log: Arc<LogKey>,
-    digest: DigestKey,
-}
 
 /// The key of secret digests: the one secret that every source's handle leads to.
 #[derive(Debug)]
@@ -56,63 +64,44 @@ pub(crate) fn read_vkey(disk: &dyn Disk) -> Result<VerifyingKey, Error> {
         .ok_or_else(|| Error::damaged(VKEY, "it is not a verifier key"))
 }
 
-impl Secrets {
-    /// Also returns whether anything has been recorded with them.
-    pub(crate) fn load_or_create(disk: &dyn Disk) -> Result<(Self, bool), Error> {
-        let seed = read(disk, LOG_KEY)?;
-        let vkey = read_vkey(disk);
-        let begun = is_begun(disk)?;
-        let log = match (seed, vkey) {
-            (Some(seed), Ok(vkey)) => {
-                let seed = parse_seed(LOG_KEY, &seed)?;
-                LogKey::from_seed(vkey.name(), &seed)?
-            }
-            // The public half is written only once the private one is durable.
-            (None, Ok(_)) => return Err(Error::Missing(LOG_KEY.into())),
-            (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
-            (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
-            // That it cannot be read now does not mean that there is none.
-            (_, Err(error)) if !matches!(error, Error::Missing(_)) => return Err(error),
-            // A first start, perhaps one that was cut short between the two files.
-            (seed, _) => {
-                let seed = match seed {
-                    Some(seed) => parse_seed(LOG_KEY, &seed)?,
-                    None => random()?,
-                };
-                let name = format!("tachograph/{}", new_id()?);
-                let key = LogKey::from_seed(&name, &seed)?;
-                publish_seed(disk, LOG_KEY, &seed)?;
-                let vkey = format!("{}\n", key.verifying_key());
-                disk.publish(VKEY, vkey.as_bytes())
-                    .map_err(|error| Error::io(VKEY, &error))?;
-                key
-            }
-        };
-        let digest = match read(disk, SECRET_KEY)? {
-            Some(bytes) => parse_seed(SECRET_KEY, &bytes)?,
-            None if begun => return Err(Error::Missing(SECRET_KEY.into())),
-            None => {
-                let seed = random()?;
-                publish_seed(disk, SECRET_KEY, &seed)?;
-                seed
-            }
-        };
-        let secrets = Self {
-            log: Arc::new(log),
-            digest: DigestKey(hmac::Key::new(hmac::HMAC_SHA256, digest.as_slice())),
-        };
-        Ok((secrets, begun))
-    }
-
-    /// The key in `keys/log.key`, which is not always the one in force: see [`in_force`].
-    pub(crate) fn log_key(&self) -> &Arc<LogKey> {
-        &self.log
-    }
-
-    /// What a running recorder needs of them all its life. The log's key is not among it: it ends with its epoch.
-    pub(crate) fn into_digest_key(self) -> DigestKey {
-        self.digest
-    }
+/// Loads what is there, makes what a first start needs. Also returns whether anything has been recorded with them.
+///
+/// The key in force is not always the one that is returned: see [`LogKeys::in_force`].
+pub(crate) fn load_or_create(
+    disk: &Arc<dyn Disk>,
+    token: Option<&TokenSettings>,
+) -> Result<(DigestKey, LogKeys, bool), Error> {
+    let begun = is_begun(disk.as_ref())?;
+    let file = KeyFile::read(disk.as_ref(), LOG_KEY)?;
+    let place = || Place::open(disk.clone(), token);
+    let keys = match (file, read_vkey(disk.as_ref())) {
+        (Some(file), Ok(vkey)) => place()?.load(file, vkey.name())?,
+        // The public half is written only once the private one is durable.
+        (None, Ok(_)) => return Err(Error::Missing(LOG_KEY.into())),
+        (None, _) if begun => return Err(Error::Missing(LOG_KEY.into())),
+        (_, Err(Error::Missing(path))) if begun => return Err(Error::Missing(path)),
+        // That it cannot be read now does not mean that there is none.
+        (_, Err(error)) if !matches!(error, Error::Missing(_)) => return Err(error),
+        // A first start, perhaps one that was cut short between the two files.
+        (file, _) => {
+            let keys = place()?.first(file, new_origin)?;
+            let vkey = format!("{}\n", keys.key().verifying_key());
+            disk.publish(VKEY, vkey.as_bytes())
+                .map_err(|error| Error::io(VKEY, &error))?;
+            keys
+        }
+    };
+    let digest = match read(disk.as_ref(), SECRET_KEY)? {
+        Some(bytes) => parse_seed(SECRET_KEY, &bytes)?,
+        None if begun => return Err(Error::Missing(SECRET_KEY.into())),
+        None => {
+            let seed = random()?;
+            publish_seed(disk.as_ref(), SECRET_KEY, &seed)?;
+            seed
+        }
+    };
+    let digest = DigestKey(hmac::Key::new(hmac::HMAC_SHA256, digest.as_slice()));
+    Ok((digest, keys, begun))
 }
 
 impl DigestKey {
@@ -137,10 +126,11 @@ fn is_begun(disk: &dyn Disk) -> Result<bool, Error> {
         || !published::sizes(disk)?.is_empty())
 }
 
-/// A name that no other log has, which begins with the time it was made.
-fn new_id() -> Result<ulid::Ulid, Error> {
+/// A name that no other log has, which holds the time it was made.
+fn new_origin() -> Result<String, Error> {
     let mut bytes = [0; 16];
     ambient::fill(&mut bytes)?;
     let millis = u64::try_from(ambient::clocks().wall.as_millis()).unwrap_or_default();
-    Ok(ulid::Ulid::from_parts(millis, u128::from_le_bytes(bytes)))
+    let id = ulid::Ulid::from_parts(millis, u128::from_le_bytes(bytes));
+    Ok(format!("tachograph/{id}"))
 }

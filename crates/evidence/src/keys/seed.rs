@@ -56,10 +56,19 @@ pub(crate) fn parse_seed(path: &str, bytes: &[u8]) -> Result<Seed, Error> {
         .ok_or_else(|| Error::damaged(path, "it is not a whole key file"))
 }
 
-fn decode(text: &str) -> Option<Seed> {
+/// The seed that 64 hexadecimal digits are.
+pub(super) fn decode(text: &str) -> Option<Seed> {
     let mut bytes = Zeroizing::new([0; 32]);
     hex::decode_to_slice(text, bytes.as_mut_slice()).ok()?;
     Some(Seed(bytes))
+}
+
+/// The seed in hexadecimal.
+pub(super) fn digits(seed: &Seed) -> Result<Zeroizing<[u8; 64]>, Error> {
+    let mut digits = Zeroizing::new([0; 64]);
+    hex::encode_to_slice(seed.as_slice(), digits.as_mut_slice())
+        .map_err(|error| Error::Fatal(format!("writing a key in hexadecimal: {error}")))?;
+    Ok(digits)
 }
 
 /// Shows that a key file is as it was written. It stands beside the key and is as secret.
@@ -69,9 +78,7 @@ fn check_of(seed: &Seed) -> String {
 }
 
 pub(crate) fn publish_seed(disk: &dyn Disk, path: &str, seed: &Seed) -> Result<(), Error> {
-    let mut digits = Zeroizing::new([0; 64]);
-    hex::encode_to_slice(seed.as_slice(), digits.as_mut_slice())
-        .map_err(|error| Error::Fatal(format!("writing a key in hexadecimal: {error}")))?;
+    let digits = digits(seed)?;
     // Never grown: what a grown one leaves behind is not overwritten.
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES));
     for part in [

@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::completion::Completion;
 use crate::epochs::Epoch;
 use crate::error::Error;
-use crate::keys::LogKey;
+use crate::keys::LogKeys;
 use crate::orders::Order;
 use crate::progress::{Durable, Progress};
 use crate::queue::Queue;
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 /// Bytes read from the log at a time; at least a whole frame.
 const PIECE_BYTES: usize = 4 * MAX_FRAME_BYTES;
 
-/// How long to wait before trying again when the disk is full.
+/// How long to wait before trying again when the disk is full or the token does not sign.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Compression when the writer is ahead.
@@ -40,7 +40,7 @@ const EASE_BYTES: u64 = 2 << 20;
 
 pub(crate) struct SettlerThread {
     settler: Settler,
-    key: Arc<LogKey>,
+    keys: LogKeys,
     progress: Arc<Progress>,
     queue: Arc<Queue>,
     orders: mpsc::Receiver<Order>,
@@ -75,8 +75,8 @@ pub(crate) struct SettlerThread {
 pub(crate) enum Turn {
     /// Everything that was there is settled or will be.
     Done,
-    /// The disk is full; try again later.
-    NoRoom,
+    /// The disk is full, or the token does not sign; try again later.
+    Later,
     /// Nothing will follow.
     Ended,
 }
@@ -84,7 +84,7 @@ pub(crate) enum Turn {
 impl SettlerThread {
     pub(crate) fn new(
         settler: Settler,
-        key: Arc<LogKey>,
+        keys: LogKeys,
         progress: Arc<Progress>,
         queue: Arc<Queue>,
         orders: mpsc::Receiver<Order>,
@@ -100,10 +100,14 @@ impl SettlerThread {
         });
         let in_force = settler.epochs().in_force();
         progress.epoch(in_force.number);
-        let rotate_at = ambient::now() + options.epoch.saturating_sub(age_of(in_force));
+        let left = match keys.is_to_move() {
+            false => options.epoch.saturating_sub(age_of(in_force)),
+            true => Duration::ZERO,
+        };
+        let rotate_at = ambient::now() + left;
         Self {
             settler,
-            key,
+            keys,
             progress,
             queue,
             orders,
@@ -135,7 +139,7 @@ impl SettlerThread {
         loop {
             match self.turn(self.checkpoint.min(self.heartbeat)) {
                 Turn::Done => {}
-                Turn::NoRoom => std::thread::sleep(RETRY),
+                Turn::Later => std::thread::sleep(RETRY),
                 Turn::Ended => return,
             }
         }
@@ -174,7 +178,13 @@ impl SettlerThread {
                 tracing::warn!(%error, "settling waits for room on the disk");
                 self.refuse_waiting(&error);
                 self.stale = true;
-                turn = Turn::NoRoom;
+                turn = Turn::Later;
+            }
+            // Everything is settled: what is missing is the signature over it, which a later one makes up for.
+            Err(error @ Error::Signer(_)) if !closed => {
+                tracing::warn!(%error, "what is recorded stays unsigned for now");
+                self.refuse_waiting(&error);
+                turn = Turn::Later;
             }
             Err(error) => {
                 self.refuse_waiting(&error);
@@ -229,7 +239,7 @@ impl SettlerThread {
     /// Signs what has been settled and is not signed yet.
     fn sign(&mut self) -> Result<(), Error> {
         if self.settler.size() > self.signed {
-            self.signed = self.settler.sign(&self.key)?;
+            self.signed = self.settler.sign(self.keys.key())?;
             self.progress.checkpoint(self.signed);
         }
         Ok(())
@@ -239,7 +249,7 @@ impl SettlerThread {
     fn carry_out(&mut self, order: Order) -> Result<(), Error> {
         match order {
             Order::Publish(answer) => {
-                let published = self.settler.publish(&self.key);
+                let published = self.settler.publish(self.keys.key());
                 let outcome = match &published {
                     Ok(_) | Err(Error::Damaged { .. }) => Ok(()),
                     Err(error) => Err(error.clone()),

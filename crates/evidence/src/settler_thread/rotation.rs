@@ -93,15 +93,21 @@ impl SettlerThread {
                 self.undecided = true;
                 about.refuse(error);
             }
-            Some(error) => {
-                if let About::Epoch(next, _) = &about {
-                    next.discard(self.settler.disk().as_ref())?;
-                    self.rotate_at = ambient::now() + ROTATION_RETRY.min(self.epoch);
-                }
-                about.refuse(error);
-            }
+            Some(error) => return self.came_to_nothing(about, error),
         }
         Ok(())
+    }
+
+    /// The statement is not in the log and will not be.
+    fn came_to_nothing(&mut self, about: About, error: Error) -> Result<(), Error> {
+        let mut tidied = Ok(());
+        if let About::Epoch(..) = &about {
+            self.rotate_at = ambient::now() + ROTATION_RETRY.min(self.epoch);
+            // What cannot be destroyed now, the next rotation or the next start destroys.
+            tidied = self.keys.tidy(self.settler.epochs().in_force().number);
+        }
+        about.refuse(error);
+        tidied
     }
 
     fn arrived(&mut self, seq: u64, statement: Statement) -> Result<(), Error> {
@@ -114,19 +120,16 @@ impl SettlerThread {
             }
             About::Epoch(next, asked) => (next, asked),
         };
-        self.key = match next.promote(self.settler.disk().as_ref()) {
-            Ok(key) => key,
-            Err(error) => {
-                // A full disk: there will be another look. Anything else ends the recorder.
-                let about = About::Epoch(next, asked);
-                self.statement = Some(Statement { before, ack, about });
-                return Err(error);
-            }
-        };
         let (epoch, size) = {
             let in_force = self.settler.epochs().in_force();
             (in_force.number, in_force.start)
         };
+        if let Err(error) = self.keys.promote(&next, epoch) {
+            // A full disk, a token that is away: there will be another look. Anything else ends the recorder.
+            let about = About::Epoch(next, asked);
+            self.statement = Some(Statement { before, ack, about });
+            return Err(error);
+        }
         self.progress.epoch(epoch);
         self.rotate_at = ambient::now() + self.epoch;
         tracing::info!(epoch, size, "the log has its next key");
@@ -165,19 +168,17 @@ impl SettlerThread {
     /// Makes the next key and what both keys say of it.
     fn propose(&mut self) -> Result<(NextKey, Facts), Error> {
         let (size, root) = self.settler.head();
-        let disk = self.settler.disk().clone();
-        let next = NextKey::propose(disk.as_ref(), self.key.origin())?;
+        let epoch = self.settler.epochs().in_force().number + 1;
+        let next = self.keys.propose(epoch)?;
         let said = EpochNote {
-            origin: self.key.origin().to_owned(),
-            epoch: self.settler.epochs().in_force().number + 1,
+            origin: self.keys.key().origin().to_owned(),
+            epoch,
             size,
             root,
             ed25519: next.key().verifying_key().clone(),
             ml_dsa_44: next.key().cosigner_key().clone(),
         };
-        let note = said
-            .sign(next.key().signing_key(), Some(self.key.signing_key()))
-            .map_err(|error| Error::Fatal(format!("signing a hand-over: {error}")))?;
+        let note = said.sign(next.key().signer(), Some(self.keys.key().signer()))?;
         Ok((next, said.facts(&note)))
     }
 
@@ -204,14 +205,18 @@ impl SettlerThread {
             return Err(error);
         }
         let said = RevocationNote {
-            origin: self.key.origin().to_owned(),
+            origin: self.keys.key().origin().to_owned(),
             epoch: what.epoch,
             size,
             reason: what.reason.clone(),
         };
-        let note = said
-            .sign(self.key.signing_key())
-            .map_err(|error| Error::Fatal(format!("signing a revocation: {error}")))?;
+        let note = match said.sign(self.keys.key().signer()) {
+            Ok(note) => note,
+            Err(error) => {
+                answer.send(Err(error.clone())).ok();
+                return Err(error);
+            }
+        };
         self.state(
             Kind::KeyRevoked,
             said.facts(&note),
@@ -240,13 +245,7 @@ impl SettlerThread {
                 self.statement = Some(statement);
                 Ok(())
             }
-            Err(error) => {
-                if let About::Epoch(next, _) = &statement.about {
-                    next.discard(self.settler.disk().as_ref())?;
-                }
-                statement.about.refuse(error);
-                Ok(())
-            }
+            Err(error) => self.came_to_nothing(statement.about, error),
         }
     }
 }

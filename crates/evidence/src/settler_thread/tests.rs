@@ -12,7 +12,7 @@ async fn the_private_key_that_ends_is_nowhere_in_the_process() {
     let allocator = Allocator::start(disk.clone(), options.segment_bytes).unwrap();
     let (recorder, mut sequencer, mut settler) =
         Recorder::assemble(disk, None, &options, Box::new(allocator)).unwrap();
-    let first = Arc::downgrade(&settler.key);
+    let first = Arc::downgrade(settler.keys.key());
     let threads = [
         spawn("settler", move || settler.run()).unwrap(),
         spawn("sequencer", move || sequencer.run()).unwrap(),

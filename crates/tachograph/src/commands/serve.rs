@@ -227,6 +227,7 @@ fn open(context: &Context, config: &Config, address: &Address) -> Result<Recorde
     options.governance = config.digest();
     options.heartbeat = config.recorder.heartbeat;
     options.epoch = config.keys.epoch;
+    options.token = config.signer.as_ref().map(Into::into);
     let recipient = config.vault.recipient.as_ref();
     options.recipient = recipient.map(|recipient| recipient.value.clone());
     options.seal = config.vault.seal;

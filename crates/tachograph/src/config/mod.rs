@@ -4,6 +4,7 @@
 mod anchors;
 mod problem;
 mod read;
+mod signer;
 mod value;
 mod vault;
 
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) recorder: RecorderSettings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signer: Option<signer::SignerSettings>,
     pub(crate) timestamp: BTreeMap<String, anchors::TimestampAuthority>,
     pub(crate) upstream: BTreeMap<String, Upstream>,
     pub(crate) vault: vault::VaultSettings,
@@ -179,6 +182,7 @@ impl Default for Config {
             limits: Limits::default(),
             mcp: BTreeMap::new(),
             recorder: RecorderSettings::default(),
+            signer: None,
             timestamp: BTreeMap::new(),
             upstream,
             vault: vault::VaultSettings::default(),

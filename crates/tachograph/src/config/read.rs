@@ -3,6 +3,7 @@
 
 mod anchors;
 mod recorder;
+mod signer;
 mod vault;
 
 use super::{Authorities, Config, McpServer, Problem, Problems, Upstream, value};
@@ -22,6 +23,7 @@ const SECTIONS: &[&str] = &[
     "limits",
     "mcp",
     "recorder",
+    "signer",
     "timestamp",
     "upstream",
     "vault",
@@ -110,6 +112,9 @@ impl Reader<'_> {
         }
         if let Some(section) = self.section(&root, "recorder") {
             self.recorder(&section, &mut config.recorder);
+        }
+        if let Some(section) = self.section(&root, "signer") {
+            config.signer = self.signer(&section);
         }
         if let Some(section) = self.section(&root, "vault") {
             self.vault(&section, &mut config.vault);
@@ -280,8 +285,11 @@ impl Reader<'_> {
             let example = match key {
                 "api" => r#"api = "anthropic" | "openai" | "gemini" | "raw""#,
                 "directory" => r#"directory = "/mnt/elsewhere""#,
+                "module" => r#"module = "/usr/lib/softhsm/libsofthsm2.so""#,
+                "pin_file" => r#"pin_file = "token.pin""#,
                 "policy" => r#"policy = "witnesses.policy""#,
                 "roots" => r#"roots = "authority.pem""#,
+                "token" => r#"token = "LABEL""#,
                 "url" if section.title.starts_with("[timestamp.") => {
                     r#"url = "http://timestamp.example.com/tsa""#
                 }

@@ -21,7 +21,7 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
         ),
         (
             "[limit]\n",
-            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, keys, limits, mcp, recorder, timestamp, upstream, vault, witness",
+            "tacho.toml:1: unknown key `limit` in the file\n  hint: did you mean `limits`? valid keys: anchor, copy, gateway, keys, limits, mcp, recorder, signer, timestamp, upstream, vault, witness",
         ),
         (
             "[limits]\n\nrequest_bodies = 1",
@@ -273,6 +273,30 @@ fn the_recipient_is_read_with_the_file_and_a_private_key_in_its_place_is_refused
     ] {
         assert!(problems.contains(part), "{problems}");
     }
+}
+
+#[test]
+fn the_token_is_read_by_a_build_that_can_use_it_and_named_by_others() {
+    let text =
+        "[signer]\nmodule = \"/usr/lib/x.so\"\ntoken = \"recorder\"\npin_file = \"/etc/x.pin\"";
+    if cfg!(feature = "pkcs11") {
+        let signer = parse(text).unwrap().signer.unwrap();
+        assert_eq!(signer.token, "recorder");
+        assert_eq!(signer.pin_file, Path::new("/etc/x.pin"));
+    } else {
+        let expected = "tacho.toml:1: [signer] needs PKCS#11, which this `tacho` was built without\n  hint: build it with `cargo build --release -p tachograph --features pkcs11`, or leave the section out";
+        assert_eq!(messages(text), expected);
+    }
+    let wrong = messages("[signer]\npin = \"1234\"\ntoken = 1");
+    for part in [
+        "tacho.toml:2: unknown key `pin` in [signer]\n  hint: did you mean `pin_file`? valid keys: module, pin_file, token",
+        "tacho.toml:1: [signer] has no `module`\n  hint: add module = \"/usr/lib/softhsm/libsofthsm2.so\"",
+        "tacho.toml:1: [signer] has no `pin_file`\n  hint: add pin_file = \"token.pin\"",
+        "`token` in [signer] must be a string in quotes",
+    ] {
+        assert!(wrong.contains(part), "{wrong}");
+    }
+    assert!(!wrong.contains("1234"));
 }
 
 #[test]

@@ -31,14 +31,8 @@ impl Reader<'_> {
         }
         if let Some(section) = self.section(root, "copy") {
             self.known_keys(&section, COPY);
-            match self.string(&section, "directory") {
-                Some((directory, _)) => {
-                    // Events name it, and a relative name means nothing elsewhere.
-                    let place = self.folder.join(directory);
-                    config.copy.directory = Some(std::path::absolute(&place).unwrap_or(place));
-                }
-                None => self.required(&section, "directory"),
-            }
+            self.required(&section, "directory");
+            config.copy.directory = self.place(&section, "directory");
         }
         if let Some(section) = self.section(root, "witness") {
             self.known_keys(&section, WITNESS);

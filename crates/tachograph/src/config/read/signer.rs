@@ -1,0 +1,36 @@
+//! `[signer]`.
+
+use super::{Reader, Section};
+use crate::config::signer::SignerSettings;
+use std::path::PathBuf;
+
+const SIGNER: &[&str] = &["module", "pin_file", "token"];
+
+impl Reader<'_> {
+    pub(super) fn signer(&mut self, section: &Section<'_, '_>) -> Option<SignerSettings> {
+        self.known_keys(section, SIGNER);
+        for key in SIGNER {
+            self.required(section, key);
+        }
+        if !cfg!(feature = "pkcs11") {
+            let what = "[signer] needs PKCS#11, which this `tacho` was built without".to_owned();
+            let hint = "build it with `cargo build --release -p tachograph --features pkcs11`, or leave the section out";
+            self.problem(section.place.clone(), what, Some(hint.to_owned()));
+        }
+        let module = self.place(section, "module");
+        let pin_file = self.place(section, "pin_file");
+        let (token, _) = self.string(section, "token")?;
+        Some(SignerSettings {
+            module: module?,
+            pin_file: pin_file?,
+            token,
+        })
+    }
+
+    /// A path, absolute: events name it, and a relative one means nothing elsewhere.
+    pub(super) fn place(&mut self, section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
+        let (path, _) = self.string(section, key)?;
+        let place = self.folder.join(path);
+        Some(std::path::absolute(&place).unwrap_or(place))
+    }
+}
