@@ -3,6 +3,7 @@
 `TACHO_MUTATIONS` says how many blind changes a store gets (default 60); `all` flips every bit of every file.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -15,7 +16,12 @@ import pytest
 import forging
 import tacho_verify
 from conftest import TACHO, Recorder, copy, first_verifier
-from tachoverify.verify import Options, verify
+from tachoverify.directory import Directory
+from tachoverify.event import Body
+from tachoverify.faults import Fault
+from tachoverify.report import Report
+from tachoverify.vault import runs
+from tachoverify.verify import Options, Verification, verify
 
 ASKED = os.environ.get("TACHO_MUTATIONS", "60")
 STORES = ["demo", "stopped", "killed"]
@@ -41,7 +47,7 @@ def findings(exit_code: int, report: dict) -> dict:
     claims = {claim["claim"]: claim["verdict"] for claim in report["claims"] if claim["detail"]}
     counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
                                               "gaps", "open_calls", "odd_ends", "ended")}
-    return {"exit_code": exit_code, "first": first, "claims": claims, "counts": counts}
+    return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts}
 
 
 def compare(store: pathlib.Path, what: str, *options: str) -> int:
@@ -151,6 +157,53 @@ def test_bodies_that_only_an_investigator_reads(write_only, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(old)
     assert set(found) >= {10}, found
+
+
+EMPTIED = b"sha256 " + hashlib.sha256(b"").hexdigest().encode() + b"\n"
+
+
+@pytest.mark.parametrize("path", ["vault/0000000001.key", "vault/salts/00000000.seed"])
+def test_a_key_that_opens_for_nobody_weighs_as_much_as_one_that_is_gone(traffic, write_only, tmp_path, path):
+    for at, new in enumerate((None, EMPTIED, (write_only[0] / path).read_bytes())):
+        for keys in (True, False):
+            store = copy(traffic["stopped"], tmp_path / f"{at}-{keys}")
+            if not keys:
+                shutil.rmtree(store / "keys")
+            (store / path).unlink() if new is None else (store / path).write_bytes(new)
+            assert compare(store, f"{path} {new}, keys {keys}") == 12
+
+
+def test_a_recorder_that_ends_meanwhile(traffic, tmp_path):
+    """What it signs and publishes after the first look is looked at again, and is no alteration."""
+    store = copy(traffic["stopped"], tmp_path / "record")
+    events = forging.read_events(store)
+    forging.publish(store, 50)
+    earlier = {"log/checkpoint": forging.head(store, 100, forging.root_of(events[:100])).encode(), "anchors": []}
+
+    class Earlier(Directory):
+        def read(self, path):
+            return earlier.pop(path, None) or super().read(path)
+
+        def names(self, path):
+            return earlier.pop(path, None) or [] if path in earlier else super().names(path)
+
+    report = Report()
+    Verification(Earlier(store), Options(), report).run()
+    assert not earlier and (report.exit_code, report.faults) == (verify(store, Options()).exit_code, [])
+    assert report.signed_events == len(events)
+
+
+def test_a_body_is_read_no_further_than_its_event_says(traffic):
+    """A few bytes of recipe name petabytes; the event's length bounds what is read of them."""
+    vault = Verification(Directory(traffic["stopped"]), Options(), Report()).vault
+    # One run of 2^32 chunks from chunk 0 on.
+    recipe = bytes([1, 0, 0x80, 0x80, 0x80, 0x80, 0x10])
+    assert runs(recipe) == [(0, 1 << 32)]
+    vault._pieces = lambda *_: pytest.fail("it is read")
+    for says, length in ((1000, 1000), (1000, 1 << 52)):
+        vault._record = lambda _, length=length: (length, recipe)
+        with pytest.raises(Fault):
+            vault.check(Body("request", 0, says, "00" * 32))
 
 
 def test_everything_signed_anew_with_another_key(store):

@@ -136,6 +136,15 @@ def test_what_the_auditor_asks(anchored, authority, other, first_takes_options, 
     assert (report["exit_code"], {name: found[name] for name in claims}) == (exit_code, claims), (report["faults"], report["missing"])
 
 
+def test_only_what_holds_whole_is_called_verified(anchored, authority, other, tmp_path, first_takes_options):
+    store = copy(anchored / "record", tmp_path / "record")
+    for keys, verdict in ((True, "verified"), (False, "verified in part; what is UNVERIFIABLE could not be told")):
+        if not keys:
+            shutil.rmtree(store / "keys")
+        report = both(store, f"keys: {keys}", options(anchored, authority, ROOTS + TWO, other), first_takes_options)
+        assert (report["exit_code"], report["verdict"]) == (0, verdict)
+
+
 def swap(path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert old in data

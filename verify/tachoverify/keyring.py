@@ -104,6 +104,9 @@ class Keyring:
         # Whether the keyring key at hand has opened anything here, and the files under another.
         self.fits = False
         self._strangers: set[str] = set()
+        #: Files that hold no key for anybody, and those to whom alone others hold one, with the first such file.
+        self.emptied: set[str] = set()
+        self.wrapped_to: dict[tuple[str, ...], str] = {}
 
     def _read_own(self) -> bytes | None:
         data = self._store.read("keys/vault.key")
@@ -121,6 +124,7 @@ class Keyring:
         context = f"tachograph {what} {number} {self._origin}".encode()
         wraps = _wraps(path, data)
         if not wraps:
+            self.emptied.add(path)
             raise Locked(f"the key in {path} has been destroyed")
         for kind, key_id, sealed in wraps:
             try:
@@ -134,6 +138,8 @@ class Keyring:
                 raise corrupt(path, str(error)) from error
         if self._own and any(kind == "local" for kind, _, _ in wraps):
             self._strangers.add(path)
+        if all(kind == "hpke" for kind, _, _ in wraps):
+            self.wrapped_to.setdefault(tuple(key_id for _, key_id, _ in wraps), path)
         raise Locked(f"none of the keys at hand opens {path}")
 
     def strangers(self) -> list[str]:

@@ -95,9 +95,11 @@ class Report:
 
     @property
     def verdict(self) -> str:
+        verdicts = {claim["claim"]: claim["verdict"] for claim in self.claims}
+        outside = VALID in (verdicts.pop("time"), verdicts.pop("witnesses"))
         # Who has only the store can be shown another one that is as consistent: that is not all that "verified" means.
-        outside = any(claim["verdict"] == VALID for claim in self.claims if claim["claim"] in ("time", "witnesses"))
-        well = "verified" if outside else "verified in itself; nobody outside vouches for it"
+        well = ("verified in part; what is UNVERIFIABLE could not be told" if set(verdicts.values()) != {VALID} else
+                "verified" if outside else "verified in itself; nobody outside vouches for it")
         return {0: well, 10: "ALTERED", 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
 
     def as_json(self) -> dict:

@@ -12,7 +12,7 @@ from .faults import Fault, Malformed, Missing, Newer
 from .heads import Heads
 from .keyring import Keyring, Locked, Recipient
 from .log import Log
-from .note import BadSignature, Checkpoint, Key, Unsigned
+from .note import BadSignature, Checkpoint, Key, Note, Unsigned
 from .report import UNVERIFIABLE, VALID, MAX_FAULTS, Report
 from .state import check_format, read_state
 from .tlog import Tree, WIDTH, tile_name
@@ -61,14 +61,16 @@ class Verification:
         report.origin, report.verifier_key = self.key.name, str(self.key)
         self.epochs = Epochs(self.key)
         self.told: list[Told] = []
-        # Before anything else: of a live store, no head that is looked at may be newer than its events.
-        self.checkpoint = store.read("log/checkpoint")
-        self.published = published(store)
-        state = read_state(store)
-        self.tail = read_tail(store, state)
-        self.vault = Vault(store, state, self.tail, Keyring(store, self.key.name, options.vault_key), self.key.name)
-        self.log = Log(store, state.size, self.tail)
-        report.ended = state.phase == "ended" and not self.tail.events
+        self._look()
+        if self.ended and self._claimed() != self.log.size:
+            # Of a recorder that has ended everything is signed, if it had not ended only just now.
+            self._look()
+        # What events tell of was published before them, and maybe after the first look.
+        since = (size for size in published(store) if size <= self.log.size)
+        self.published = sorted({*self.published, *since})
+        self.keyring = Keyring(store, self.key.name, options.vault_key)
+        self.vault = Vault(store, self.state, self.tail, self.keyring, self.key.name)
+        report.ended = self.ended
         self.tree = Tree(self._compare_full)
         #: Hash tiles that differ from the events, and the first event at which they do.
         self.bad_tiles: list[tuple[str, int | None]] = []
@@ -78,6 +80,26 @@ class Verification:
         self.locked: dict[str, list[int]] = {}
         #: The same by the file of a key that is missing.
         self.keyless: dict[str, list[int]] = {}
+        #: To whom the starts of the recorder say that keys are wrapped; None where one of them does not say.
+        self.recipients: set[str] | None = set()
+        self.starts = 0
+
+    def _look(self) -> None:
+        """What is there, as it goes together: a recorder may be at work."""
+        # First what was signed: no head that is looked at may be newer than the events.
+        self.checkpoint = self.store.read("log/checkpoint")
+        self.published = published(self.store)
+        self.state = read_state(self.store)
+        self.tail = read_tail(self.store, self.state)
+        self.log = Log(self.store, self.state.size, self.tail)
+        self.ended = self.state.phase == "ended" and not self.tail.events
+
+    def _claimed(self) -> int | None:
+        """The size that the checkpoint claims to sign; believed only once its signature is."""
+        try:
+            return Checkpoint.parse(Note.parse(self.checkpoint or b"").text).size
+        except Malformed:
+            return None
 
     def run(self) -> None:
         report = self.report
@@ -109,6 +131,11 @@ class Verification:
         for path in self.vault.strangers():
             report.fault("bodies", "altered", None, f"{path} holds a key under another keyring key than the one that opens"
                                                     " the others: it is of another store")
+        for path in sorted(self.keyring.emptied):
+            report.lacks("bodies", f"the key in {path}, which holds none for anybody,")
+        for to, path in self.keyring.wrapped_to.items():
+            if self.starts and self.recipients is not None and not self.recipients & set(to):
+                report.lacks("bodies", f"the key in {path}, which is for {', '.join(to)} and for nobody whom the log names,")
         for why, seqs in self.locked.items():
             detail = f"{why}: {len(seqs)} bodies, from event {seqs[0]} on"
             report.say("bodies", UNVERIFIABLE, detail)
@@ -161,6 +188,8 @@ class Verification:
                     self.epochs.take(seq, event)
                 except Malformed as error:
                     self.report.fault("epoch", "epoch", seq, f"event {seq}: {error}")
+            elif event.kind == "recorder.start" and event.source == "recorder":
+                self._started(seq, event.facts)
             elif event.kind == "vault.sealed":
                 self.vault.check_sealed(event.facts)
             else:
@@ -170,6 +199,16 @@ class Verification:
             self.report.fault("content", "format", seq, str(error))
         except Fault as fault:
             self.report.fault("bodies", fault.what, seq, fault.detail)
+
+    def _started(self, seq: int, facts: dict) -> None:
+        self.starts += 1
+        recipient = facts.get("vault_recipient")
+        if recipient is not None and not isinstance(recipient, str):
+            raise Malformed(f"event {seq}: vault_recipient is no name")
+        if "vault_recipient" not in facts:
+            self.recipients = None
+        elif recipient and self.recipients is not None:
+            self.recipients.add(recipient)
 
     def _place(self, seq: int, event: events.Event) -> None:
         """Whether an event follows those before it, in the log and in its stream, and what it is to a call."""

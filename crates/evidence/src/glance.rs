@@ -18,7 +18,7 @@ pub(crate) enum Part {
     Closes(Option<u64>),
     /// Says that something was not recorded.
     Gap,
-    /// Tells of the log itself: its keys, anchors, volumes, what it goes on from.
+    /// Tells of the log itself: its keys, anchors, volumes, whom it encrypts to, what it goes on from.
     OfTheLog,
     Other,
 }
@@ -98,7 +98,7 @@ fn part(kind: &[u8], call: impl FnOnce() -> Option<Option<u64>>) -> Option<Part>
         b"gap" => Part::Gap,
         b"process.start" => Part::Opens,
         b"process.exit" => Part::Closes(call()?),
-        b"vault.sealed" | b"log.successor" => Part::OfTheLog,
+        b"vault.sealed" | b"log.successor" | b"recorder.start" => Part::OfTheLog,
         kind if kind.starts_with(b"anchor.") || kind.starts_with(b"key.") => Part::OfTheLog,
         kind if kind.ends_with(b".request") => Part::Opens,
         kind if kind.ends_with(b".response") => Part::Closes(call()?),

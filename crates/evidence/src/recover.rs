@@ -3,7 +3,7 @@
 //! Settles the rest of the write-ahead log with the same code as the running recorder, refuses to
 //! continue a log whose acknowledged part was changed, and closes what was open.
 
-use crate::cipher::Keyring;
+use crate::cipher::{Keyring, RECIPIENT_FACT, Recipient};
 use crate::command::{BodyStep, ChunkRef, NewChunk};
 use crate::epochs::{self, EpochNote, Epochs};
 use crate::error::Error;
@@ -285,6 +285,8 @@ pub(crate) fn record_start(
     let mut facts = options.facts.clone();
     facts.insert("store_format".into(), crate::layout::STORE_FORMAT.into());
     facts.insert("first_start".into(), first.into());
+    let recipient = options.recipient.as_ref().map(Recipient::id);
+    facts.insert(RECIPIENT_FACT.into(), recipient.into());
     start.facts = Some(facts);
     start.governance = (!options.governance.is_empty()).then(|| options.governance.clone());
     sequencer.record(&start)?;

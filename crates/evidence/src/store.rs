@@ -3,7 +3,7 @@
 use crate::cipher::{Keyring, VaultKey};
 use crate::epochs::{self, Epochs};
 use crate::error::Error;
-use crate::salt::{Commitment, SaltTree};
+use crate::salt::{BODIES_PER_SEED, Commitment, SALT_BYTES, SaltTree};
 use crate::salts::read_seed;
 use crate::state::{Phase, State};
 use crate::tiles::{open_checkpoint, read_bundle, read_checkpoint};
@@ -12,7 +12,8 @@ use crate::volume::BodyRecord;
 use crate::wal_view::WalView;
 use crate::{keys, layout, published};
 use event::{BodyRef, Kind, Line};
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::hash_map::{self, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::{Disk, LocalDisk};
@@ -51,6 +52,8 @@ struct Inner {
     /// The bundle read last, by index, and where its entries lie.
     bundle: Option<(u64, Vec<u8>)>,
     salts: HashMap<u64, SaltTree>,
+    /// Seeds that were looked for though nothing could be opened with them.
+    sought_seeds: HashSet<u64>,
 }
 
 impl Store {
@@ -108,6 +111,7 @@ impl Store {
                 vault: Vault::new(keys.clone()),
                 bundle: None,
                 salts: HashMap::new(),
+                sought_seeds: HashSet::new(),
             }),
             keys,
         };
@@ -455,18 +459,18 @@ impl Store {
     }
 
     /// Hands the plaintext of chunks `first .. first + count` to `each`, in order, in pieces of one
-    /// chunk or more.
+    /// chunk or more, until it refuses one.
     fn chunks(
         &self,
         inner: &mut Inner,
         (first, count): (u64, u64),
-        each: &mut dyn FnMut(&[u8]),
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut next = first;
         let end = first + count;
         while next < end {
             if let Some(chunk) = self.wal.chunk(next, &self.keys) {
-                each(&chunk?);
+                each(&chunk?)?;
                 next += 1;
                 continue;
             }
@@ -477,7 +481,7 @@ impl Store {
             let (held, bytes) = block.run(next, end).ok_or_else(|| {
                 Error::damaged(format!("chunk {next}"), "its block does not hold it")
             })?;
-            each(bytes);
+            each(bytes)?;
             next += held;
         }
         Ok(())
@@ -488,7 +492,8 @@ impl Store {
         let mut out = Vec::new();
         for &number in numbers {
             self.chunks(&mut self.lock(), (number, 1), &mut |chunk| {
-                out.extend_from_slice(chunk)
+                out.extend_from_slice(chunk);
+                Ok(())
             })?;
         }
         Ok(out)
@@ -502,41 +507,80 @@ impl Store {
         Ok(self.lock().vault.body(id)?.is_some())
     }
 
-    /// Re-computes the commitment of a body from what the vault holds, handing the plaintext to `each`.
+    /// The salt of a body's commitment.
+    fn salt(&self, inner: &mut Inner, id: u64) -> Result<[u8; SALT_BYTES], Error> {
+        Ok(match inner.salts.entry(id / BODIES_PER_SEED) {
+            hash_map::Entry::Occupied(tree) => tree.into_mut(),
+            hash_map::Entry::Vacant(slot) => slot.insert(SaltTree::new(read_seed(
+                self.disk.as_ref(),
+                id,
+                &self.keys,
+            )?)),
+        }
+        .salt(id))
+    }
+
+    /// What a body is made of and salted with. Where both are locked the seed is looked for all the same, once: that it is
+    /// not there, or not as it was written, shows without a key.
+    fn record_and_salt(
+        &self,
+        inner: &mut Inner,
+        id: u64,
+    ) -> Result<(BodyRecord, [u8; SALT_BYTES]), Error> {
+        let record = match self.record(inner, id) {
+            Err(locked @ Error::Locked { .. }) => {
+                let sought = inner.sought_seeds.insert(id / BODIES_PER_SEED);
+                return match sought.then(|| self.salt(inner, id)) {
+                    None | Some(Ok(_) | Err(Error::Locked { .. })) => Err(locked),
+                    Some(Err(error)) => Err(error),
+                };
+            }
+            other => other?,
+        };
+        Ok((record, self.salt(inner, id)?))
+    }
+
+    /// Re-computes the commitment of a body from what the vault holds, handing the plaintext to `each`: never more bytes
+    /// than the event says, however much a recipe repeats.
     ///
     /// # Errors
-    /// [`Error::Missing`] or [`Error::Damaged`] naming the body; [`Error::Damaged`] when length or
+    /// [`Error::Missing`] or [`Error::Damaged`] naming the body; [`Error::Altered`] when length or
     /// commitment differ from what the event says; [`Error::Locked`] without a key for it.
     pub fn check_body(&self, body: &BodyRef, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        let what = || format!("body {} ({})", body.id, body.role);
+        let altered =
+            |detail: String| Error::altered(format!("body {} ({})", body.id, body.role), detail);
+        let says = body.len;
         let inner = &mut *self.lock();
-        let record = self.record(inner, body.id)?;
-        let salt = match inner.salts.entry(body.id / crate::salt::BODIES_PER_SEED) {
-            std::collections::hash_map::Entry::Occupied(tree) => tree.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => slot.insert(SaltTree::new(
-                read_seed(self.disk.as_ref(), body.id, &self.keys)?,
-            )),
+        let (record, salt) = self.record_and_salt(inner, body.id)?;
+        let runs = WalView::runs(&record)?;
+        // No chunk is empty.
+        let chunks: u64 = runs.iter().map(|(_, count)| count).sum();
+        if record.len != says || chunks > says {
+            return Err(altered(format!(
+                "{chunks} chunks of {} bytes where the event says {says} bytes",
+                record.len
+            )));
         }
-        .salt(body.id);
         let mut commitment = Commitment::new(&salt);
         let mut len = 0_u64;
-        for run in WalView::runs(&record)? {
+        for run in runs {
             self.chunks(inner, run, &mut |chunk| {
-                commitment.update(chunk);
                 len += chunk.len() as u64;
+                if len > says {
+                    let detail = format!("{len} bytes or more where the event says {says}");
+                    return Err(altered(detail));
+                }
+                commitment.update(chunk);
                 each(chunk);
+                Ok(())
             })?;
         }
-        if len != body.len || record.len != body.len {
-            return Err(Error::altered(
-                what(),
-                format!("{len} bytes where the event says {}", body.len),
-            ));
+        if len != says {
+            return Err(altered(format!("{len} bytes where the event says {says}")));
         }
         if commitment.finish() != body.commitment {
-            return Err(Error::altered(
-                what(),
-                "its bytes do not match the event's commitment",
+            return Err(altered(
+                "its bytes do not match the event's commitment".into(),
             ));
         }
         Ok(())

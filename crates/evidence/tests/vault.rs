@@ -625,3 +625,102 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_file_that_opens_for_nobody_weighs_as_much_as_one_that_is_gone() {
+    let investigator = VaultKey::generate().unwrap();
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    closed(here.path(), None, 1, 30);
+    closed(there.path(), Some(&investigator), 2, 30);
+    let emptied = {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"");
+        format!("sha256 {}\n", hex::encode(digest.as_ref())).into_bytes()
+    };
+    for name in ["vault/0000000001.key", "vault/salts/00000000.seed"] {
+        let to_a_stranger = std::fs::read(there.path().join(name)).unwrap();
+        for bytes in [None, Some(&emptied), Some(&to_a_stranger)] {
+            for keys in [true, false] {
+                let copy = copy(here.path(), keys);
+                match bytes {
+                    None => std::fs::remove_file(copy.path().join(name)).unwrap(),
+                    Some(bytes) => std::fs::write(copy.path().join(name), bytes).unwrap(),
+                }
+                let report = verified(copy.path(), None);
+                let case = format!("{name}, {} bytes, keys {keys}", bytes.map_or(0, Vec::len));
+                assert_eq!(report.exit_code(), 12, "{case}: {:?}", report.faults);
+                assert_eq!(
+                    report.verdict(Subject::Bodies),
+                    Some(Verdict::Unverifiable),
+                    "{case}"
+                );
+                assert!(
+                    report.missing.iter().any(|what| what.contains(name)),
+                    "{case}: {:?}",
+                    report.missing
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_for_whom_the_log_names_are_locked_and_nothing_is_missing() {
+    let (first, second) = (VaultKey::generate().unwrap(), VaultKey::generate().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    // Local keys at first, then one investigator's, then another's.
+    for (seed, key) in [(1, None), (2, Some(&first)), (3, Some(&second)), (4, None)] {
+        closed(dir.path(), key, seed, 20);
+    }
+    for keys in [true, false] {
+        let copy = copy(dir.path(), keys);
+        let report = verified(copy.path(), None);
+        assert_eq!(
+            report.exit_code(),
+            0,
+            "{:?} {:?}",
+            report.faults,
+            report.missing
+        );
+        assert_eq!(report.verdict(Subject::Bodies), Some(Verdict::Unverifiable));
+        let locked = if keys { 40 } else { 80 };
+        assert_eq!((report.bodies, report.bodies_locked), (80 - locked, locked));
+    }
+}
+
+#[test]
+fn a_body_is_read_no_further_than_its_event_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = noise(1, 9_000).repeat(10);
+    let body = runtime().block_on(async {
+        let recorder = Recorder::open(options(dir.path(), None)).unwrap();
+        let mut draft = request();
+        let body = recorder.put(Role::Request, None, None, &sent);
+        draft.bodies.push(body.await.unwrap());
+        let call = recorder.append(&draft).await.unwrap().seq;
+        recorder.append(&response(call)).await.unwrap();
+        recorder.close().await.unwrap();
+        draft.bodies.remove(0)
+    });
+    let store = Store::open(dir.path()).unwrap();
+    let read = |says: u64| {
+        let body = BodyRef {
+            len: says,
+            ..body.clone()
+        };
+        let mut read = 0;
+        let found = store.check_body(&body, &mut |chunk| read += chunk.len() as u64);
+        (read, found)
+    };
+    assert_eq!(
+        (read(body.len).0, read(body.len).1.is_ok()),
+        (body.len, true)
+    );
+    for says in [0, 1, 1000, body.len - 1, body.len + 1, u64::MAX] {
+        let (read, found) = read(says);
+        assert_eq!(read, 0, "{says}");
+        assert!(
+            matches!(found, Err(Error::Altered { .. })),
+            "{says}: {found:?}"
+        );
+    }
+}

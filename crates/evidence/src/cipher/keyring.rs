@@ -8,7 +8,7 @@ use super::wrapped::{self, Way, Wrap};
 use super::{DataKey, Recipient, VaultKey, short_id};
 use crate::error::Error;
 use crate::keys::{Seed, parse_seed, publish_seed, random};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::Disk;
 
@@ -18,8 +18,11 @@ pub(crate) const VAULT_KEY: &str = "keys/vault.key";
 /// Derived keys of the write-ahead log that are kept; each start of a recorder makes one.
 const MAX_WAL_KEYS: usize = 64;
 
-/// Files under another keyring key that are remembered; the first tell enough.
+/// Files of one sort that none of the keys at hand opens and that are remembered; the first tell enough.
 const MAX_STRANGERS: usize = 16;
+
+/// Sets of recipients that are remembered; a recorder has few in its life.
+const MAX_RECIPIENTS: usize = 1024;
 
 /// What a wrapped key protects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,10 @@ struct Opened {
     fits: bool,
     /// Files that hold a key under some other keyring key, and none that is at hand opens.
     strangers: BTreeSet<String>,
+    /// Files that hold no key for anybody.
+    emptied: BTreeSet<String>,
+    /// Investigators to whom alone files hold a key, and the first such file.
+    wrapped_to: BTreeMap<Vec<String>, String>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -218,12 +225,7 @@ impl Keyring {
                 )
             });
         }
-        if self.local.is_ok() && wraps.iter().any(|wrap| wrap.way == Way::Local) {
-            let strangers = &mut self.opened().strangers;
-            if strangers.len() < MAX_STRANGERS {
-                strangers.insert(path.clone());
-            }
-        }
+        self.remember_unopened(&path, &wraps);
         let needed: Vec<String> = wraps
             .iter()
             .map(|wrap| match wrap.way {
@@ -244,6 +246,27 @@ impl Keyring {
                 .find(|wrap| wrap.way == Way::Hpke)
                 .map(|wrap| wrap.id),
         })
+    }
+
+    fn remember_unopened(&self, path: &str, wraps: &[Wrap]) {
+        let opened = &mut *self.opened();
+        let files = if wraps.is_empty() {
+            &mut opened.emptied
+        } else if wraps.iter().all(|wrap| wrap.way == Way::Hpke) {
+            if opened.wrapped_to.len() < MAX_RECIPIENTS {
+                let recipients = wraps.iter().map(|wrap| wrap.id.clone()).collect();
+                let first = opened.wrapped_to.entry(recipients);
+                first.or_insert_with(|| path.to_owned());
+            }
+            return;
+        } else if self.local.is_ok() {
+            &mut opened.strangers
+        } else {
+            return;
+        };
+        if files.len() < MAX_STRANGERS {
+            files.insert(path.to_owned());
+        }
     }
 
     /// Outer `None`: the key for it is not at hand. Inner `None`: the wrap does not open.
@@ -352,6 +375,20 @@ impl Keyring {
         let plain = key.open(aad, rest);
         self.opened().fits |= plain.is_some();
         Ok(plain)
+    }
+
+    /// Files that were to be opened and hold no key for anybody.
+    pub(crate) fn emptied(&self) -> Vec<String> {
+        self.opened().emptied.iter().cloned().collect()
+    }
+
+    /// Investigators to whom alone files that were to be opened hold a key, and the first such file.
+    pub(crate) fn wrapped_to(&self) -> Vec<(Vec<String>, String)> {
+        let found = &self.opened().wrapped_to;
+        found
+            .iter()
+            .map(|(to, path)| (to.clone(), path.clone()))
+            .collect()
     }
 
     /// Files of keys that were put in the place of this store's own: those under another keyring key, where the one at

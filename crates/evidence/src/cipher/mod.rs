@@ -12,6 +12,7 @@ mod wal;
 mod wrapped;
 
 pub(crate) use keyring::{Keyring, Protects};
+pub(crate) use recipient::RECIPIENT_FACT;
 pub use recipient::{Recipient, VaultKey};
 pub(crate) use wal::{WalSession, WalSessions};
 

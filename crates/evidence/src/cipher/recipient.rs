@@ -5,6 +5,9 @@ use crate::error::Error;
 use aws_lc_rs::agreement::{PrivateKey, X25519};
 use std::fmt;
 
+/// The fact of `recorder.start` that names the recipient by its id; null without one.
+pub(crate) const RECIPIENT_FACT: &str = "vault_recipient";
+
 const PUBLIC_WORD: &str = "tachograph-recipient/v1";
 const PRIVATE_WORD: &str = "tachograph-vault-key/v1";
 

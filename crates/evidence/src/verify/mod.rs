@@ -92,10 +92,8 @@ pub fn run_on(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
-    // Before the store is opened: of a live one, no head that is looked at may be newer than its events.
-    let signed = Signed::read(disk.as_ref())?;
-    let store = match Store::open_keyed_by(disk, options.vault_key.clone()) {
-        Ok(store) => store,
+    let (signed, store) = match looked_at(&disk, options) {
+        Ok(found) => found,
         Err(error @ Error::Damaged { .. }) => {
             let mut report = Report::default();
             report.fault(Subject::Content, "corrupt", None, error.to_string());
@@ -105,6 +103,29 @@ pub fn run_on(
         Err(error) => return Err(error),
     };
     Ok(Verifier::new(&store, options, signed).run(progress))
+}
+
+/// What the log has signed and the store, as they go together: a recorder may be at work.
+fn looked_at(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Signed, Store), Error> {
+    let look = || {
+        // First what was signed: no head that is looked at may be newer than the events.
+        let signed = Signed::read(disk.as_ref())?;
+        let store = Store::open_keyed_by(disk.clone(), options.vault_key.clone())?;
+        Ok::<_, Error>((signed, store))
+    };
+    let (mut signed, mut store) = look()?;
+    if store.has_ended() && signed.claimed() != Some(store.len()) {
+        // Of a recorder that has ended everything is signed, if it had not ended only just now.
+        (signed, store) = look()?;
+    }
+    // What events tell of was published before them, and maybe after the first look.
+    let events = store.len();
+    let since = published::sizes(disk.as_ref())?;
+    let since = since.into_iter().filter(|size| *size <= events);
+    signed.published.extend(since);
+    signed.published.sort_unstable();
+    signed.published.dedup();
+    Ok((signed, store))
 }
 
 /// What the log has signed, as it lies on disk.
@@ -274,9 +295,7 @@ impl<'a> Verifier<'a> {
     /// Keeps what an event tells of the log itself.
     fn of_the_log(&mut self, seq: u64, bytes: &[u8]) -> Result<(), String> {
         let line = Line::parse(bytes).map_err(|error| error.to_string())?;
-        if line.kind == "vault.sealed" {
-            self.vault.told(&line)?;
-        }
+        self.vault.told(&line)?;
         if line.kind.starts_with("key.") {
             self.keys.event(seq, bytes, &mut self.report);
         }
@@ -414,3 +433,6 @@ const fn word(error: &Error) -> &'static str {
         _ => "corrupt",
     }
 }
+
+#[cfg(test)]
+mod tests;

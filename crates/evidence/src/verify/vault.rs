@@ -4,14 +4,19 @@
 use super::claims::Subject;
 use super::report::Report;
 use super::word;
+use crate::cipher::RECIPIENT_FACT;
 use crate::error::Error;
 use crate::sealed_volume::SealedVolume;
 use crate::store::Store;
 use event::Line;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Reasons that are kept apart; one a volume at most, and the first tell enough.
 const MAX_REASONS: usize = 16;
+
+/// Recipients that are remembered.
+const MAX_RECIPIENTS: usize = 1024;
 
 /// Gathers while the log is read.
 #[derive(Debug, Default)]
@@ -21,6 +26,42 @@ pub(super) struct Vault {
     /// Files of keys that should be there.
     missing: BTreeSet<String>,
     sealed: Vec<(u64, SealedVolume)>,
+    recipients: Recipients,
+}
+
+/// To whom the log says that the recorder wraps the vault's keys.
+#[derive(Debug, Default)]
+struct Recipients {
+    told: BTreeSet<String>,
+    starts: u64,
+    /// Starts that say it; those of recorders from before it was told do not.
+    telling: u64,
+}
+
+impl Recipients {
+    /// Whether the log names each of those to whom keys were ever wrapped.
+    const fn are_known(&self) -> bool {
+        self.starts > 0 && self.starts == self.telling
+    }
+
+    fn start(&mut self, line: &Line) -> Result<(), String> {
+        self.starts += 1;
+        let fact = line
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.get(RECIPIENT_FACT));
+        match fact {
+            None => {}
+            Some(Value::Null) => self.telling += 1,
+            Some(Value::String(id)) if self.told.len() < MAX_RECIPIENTS => {
+                self.told.insert(id.clone());
+                self.telling += 1;
+            }
+            Some(Value::String(_)) => {}
+            Some(_) => return Err(format!("event {}: {RECIPIENT_FACT} is no name", line.seq)),
+        }
+        Ok(())
+    }
 }
 
 /// Whether a file that is missing is one of a key, without which bodies cannot be opened and nothing is refuted.
@@ -45,8 +86,14 @@ impl Vault {
         report.bodies_locked += 1;
     }
 
-    /// Keeps what a `vault.sealed` event says.
+    /// Keeps what an event says of the vault.
     pub(super) fn told(&mut self, line: &Line) -> Result<(), String> {
+        if line.kind == "recorder.start" && line.source == "recorder" {
+            return self.recipients.start(line);
+        }
+        if line.kind != "vault.sealed" {
+            return Ok(());
+        }
         let facts = line.facts.clone().unwrap_or_default();
         let volume = serde_json::from_value(serde_json::Value::Object(facts)).map_err(|error| {
             format!(
@@ -86,6 +133,7 @@ impl Vault {
             );
             report.fault(Subject::Bodies, "altered", None, detail);
         }
+        self.unopened(store, report);
         for path in self.missing {
             report.lacks(Subject::Bodies, path);
         }
@@ -97,13 +145,34 @@ impl Vault {
             }
         }
         if report.bodies_locked > 0 {
-            let count = report.bodies_locked;
+            let (count, sealed) = (report.bodies_locked, report.volumes_sealed);
             report.doubt(
                 Subject::Bodies,
                 format!(
-                    "{count} bodies could not be opened; that their ciphertext is whole was checked"
+                    "{count} bodies could not be opened; of their ciphertext, {sealed} complete volumes are the files that the log \
+                     describes, and the rest has only its checksums, which show damage and no forgery"
                 ),
             );
+        }
+    }
+
+    /// Files of keys which nobody can open whom the log says they are for: as good as gone, and they weigh the same.
+    fn unopened(&self, store: &Store, report: &mut Report) {
+        for path in store.keys().emptied() {
+            let what = format!("the key in {path}, which holds none for anybody,");
+            report.lacks(Subject::Bodies, what);
+        }
+        for (recipients, path) in store.keys().wrapped_to() {
+            let told = recipients
+                .iter()
+                .any(|id| self.recipients.told.contains(id));
+            if self.recipients.are_known() && !told {
+                let what = format!(
+                    "the key in {path}, which is for {} and for nobody whom the log names,",
+                    recipients.join(", ")
+                );
+                report.lacks(Subject::Bodies, what);
+            }
         }
     }
 }

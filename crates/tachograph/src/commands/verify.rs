@@ -188,12 +188,19 @@ fn write_json(report: &Report, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
-    // Who has only the store can be shown another one that is as consistent: that is no green.
-    let outside = [Subject::Time, Subject::Witnesses]
+    let is_valid = |subject| report.verdict(subject) == Some(Verdict::Valid);
+    let (outside, inside): (Vec<Subject>, Vec<Subject>) = Subject::ALL
         .into_iter()
-        .any(|subject| report.verdict(subject) == Some(Verdict::Valid));
+        .partition(|subject| matches!(subject, Subject::Time | Subject::Witnesses));
+    // Green is only what holds whole. Who has only the store can be shown another one that is as consistent.
+    let whole = inside.into_iter().all(is_valid);
+    let vouched_for = outside.into_iter().any(is_valid);
     match report.exit_code() {
-        0 if outside => ("verified", GOOD),
+        0 if !whole => (
+            "verified in part; what is UNVERIFIABLE could not be told",
+            WARN,
+        ),
+        0 if vouched_for => ("verified", GOOD),
         0 => ("verified in itself; nobody outside vouches for it", WARN),
         10 => ("ALTERED", BAD),
         11 => ("verified, with recorded gaps", WARN),
