@@ -9,6 +9,8 @@ import pytest
 import forging
 from authority import Authority
 from conftest import Recorder, copy, first_verifier
+from tachoverify import event
+from tachoverify.report import Report
 from test_agreement import compare
 
 SIZE = 8
@@ -89,3 +91,34 @@ def test_a_head_of_this_log_counts_though_its_key_was_revoked(rotated, tmp_path)
     store, keys = rotated
     root = forging.root_of(forging.read_events(store)[:SIZE])
     assert compare(store, "of this log", "--head", held(store, tmp_path, root, keys[0], {})) in (0, 11)
+
+
+def test_the_policy_may_name_any_key_that_the_log_handed_over_to(rotated, tmp_path):
+    store, keys = rotated
+    origin = (store / "log/vkey").read_text().partition("+")[0]
+    root = forging.root_of(forging.read_events(store)[:SIZE])
+    head = held(store, tmp_path, root, keys[0], {1: NOW, 2: NOW})
+    fork = held(store, tmp_path / "fork", bytes(32), keys[0], {1: NOW - HOUR, 2: NOW - HOUR})
+    for key in [*keys, forging.private_key(9)]:
+        known = key in keys
+        (tmp_path / "policy").write_text(f"log {forging.public_key(origin, 1, key)}\nquorum none\n")
+        assert (compare(store, "the log's key", "--policy", str(tmp_path / "policy")) != 10) == known
+        policy = policy_of(store, tmp_path, forging.public_key(origin, 1, key))
+        assert compare(store, "an honest head", "--head", head, "--policy", policy) == (12 if known else 10)
+        assert compare(store, "a fork", "--head", fork, "--policy", policy) == 10
+    told = [event.parse(line) for line in forging.read_events(store)]
+    [_, second, *_] = [one.facts["note"] for one in told if one.kind == "key.epoch"]
+    ml_dsa = second.split("\n")[6].removeprefix("key ")
+    assert compare(store, "the key that cosigns", "--policy", policy_of(store, tmp_path, ml_dsa)) == 12
+
+
+def test_a_report_stays_small_whatever_is_wrong_with_a_store():
+    report = Report()
+    for number in range(1000):
+        report.fault("content", "altered", number, "it is another")
+        report.lacks("time", f"anchor {number}")
+    report.fault("epoch", "epoch", None, "it is not its key's")
+    found = report.as_json()
+    assert [len(found["faults"]), found["fault_count"], len(found["missing"]), found["missing_count"]] == [100, 1001, 100, 1000]
+    assert len(report._said["time", "unverifiable"][0]) < 10
+    assert {claim["claim"]: claim["verdict"] for claim in found["claims"]}["epoch"] == "invalid"

@@ -67,8 +67,9 @@ class Epochs:
         return [epoch.ed25519] + ([epoch.ml_dsa] if epoch.ml_dsa else [])
 
     def are_known_to(self, policy: Policy) -> bool:
-        """Whether the policy names the key that the chain begins at."""
-        return self.all[0].ed25519 in policy.logs
+        """Whether the policy names one of the log's keys. Any of them will do: the one before a key signed its hand-over,
+        and the key itself signed the tree that it took over."""
+        return any(epoch.ed25519 in policy.logs for epoch in self.all)
 
     # --- the log's own account of its keys
 

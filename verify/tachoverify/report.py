@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 CLAIMS = ("content", "order", "sequence", "signature", "epoch", "time", "witnesses", "bodies")
 VALID, INVALID, UNVERIFIABLE = "valid", "invalid", "unverifiable"
 
-#: Faults that are listed; the rest is counted.
-MAX_FAULTS = 100
+#: Faults that are listed, and things that are missing; the rest is counted.
+MAX_FAULTS = MAX_MISSING = 100
 _MAX_REASONS = 4
 
 
@@ -41,11 +41,13 @@ class Report:
     faults: list[Found] = field(default_factory=list)
     fault_count: int = 0
     missing: list[str] = field(default_factory=list)
+    missing_count: int = 0
     not_proven: list[str] = field(default_factory=list)
     anchors: list[dict] = field(default_factory=list)
     brackets: list[dict] = field(default_factory=list)
     unanchored_tail: int | None = None
-    _said: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    #: By claim and verdict: the first reasons, and how many more there were.
+    _said: dict[tuple[str, str], tuple[list[str], int]] = field(default_factory=dict)
 
     # --- what was found
 
@@ -58,10 +60,17 @@ class Report:
     def lacks(self, claim: str, what: str) -> None:
         """Something that a claim needs, or that the caller asked for, is not there."""
         self.say(claim, UNVERIFIABLE, f"{what} is missing")
-        self.missing.append(what)
+        self.miss(what)
+
+    def miss(self, what: str) -> None:
+        self.missing_count += 1
+        if len(self.missing) < MAX_MISSING:
+            self.missing.append(what)
 
     def say(self, claim: str, verdict: str, detail: str) -> None:
-        self._said.setdefault((claim, verdict), []).append(detail)
+        told, more = self._said.get((claim, verdict), ([], 0))
+        few = len(told) < _MAX_REASONS
+        self._said[claim, verdict] = (told + [detail], more) if few else (told, more + 1)
 
     # --- what it comes to
 
@@ -74,20 +83,19 @@ class Report:
 
     def _claim(self, claim: str) -> dict:
         for verdict in (INVALID, UNVERIFIABLE, VALID):
-            reasons = self._said.get((claim, verdict), [])
+            reasons, more = self._said.get((claim, verdict), ([], 0))
             if reasons:
                 break
         else:
             verdict = UNVERIFIABLE
-        more = len(reasons) - _MAX_REASONS
-        detail = "; ".join(reasons[:_MAX_REASONS]) + (f"; and {more} more" if more > 0 else "")
+        detail = "; ".join(reasons) + (f"; and {more} more" if more else "")
         return {"claim": claim, "verdict": verdict, "detail": detail}
 
     @property
     def exit_code(self) -> int:
         if self.fault_count:
             return 10
-        if self.missing:
+        if self.missing_count:
             return 12
         if self.gaps or self.odd_ends or self.ended and self.open_calls:
             return 11
@@ -126,6 +134,8 @@ class Report:
         for heading, sentences in (("missing", self.missing), ("this does not prove", self.not_proven)):
             if sentences:
                 lines += ["", f"{heading}:"] + [f"  - {sentence}" for sentence in sentences]
+            if sentences is self.missing and self.missing_count > len(sentences):
+                lines.append(f"  and {self.missing_count - len(sentences)} more")
         if self.gaps:
             lines += ["", f"{len(self.gaps)} recorded gaps: {', '.join(f'#{seq}' for seq in self.gaps[:10])}"]
         # What a hostile store put into a sentence must not move the cursor of whoever reads it.

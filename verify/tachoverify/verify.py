@@ -35,7 +35,7 @@ def verify(root: pathlib.Path, options: Options) -> Report:
     except Fault as fault:
         report.fault("content", fault.what, None, fault.detail)
     except (Missing, Newer) as error:
-        report.lacks("content", str(error)) if isinstance(error, Missing) else report.missing.append(str(error))
+        report.lacks("content", str(error)) if isinstance(error, Missing) else report.miss(str(error))
     report.sort()
     return report
 
@@ -104,16 +104,18 @@ class Verification:
     def run(self) -> None:
         report = self.report
         heads = Heads(self.options.heads, report)
-        self._pin()
+        whole = True
         try:
             for line in self.log.events():
                 self._event(line)
         except (Fault, Missing) as error:
+            whole = False
             what, detail = (error.what, error.detail) if isinstance(error, Fault) else ("removed", f"{error} is missing")
             report.fault("content", what, report.events, detail)
             for claim in ("order", "sequence", "bodies"):
                 report.say(claim, UNVERIFIABLE, f"only the first {report.events} events could be read")
         self._judge_epochs()
+        self._pin(whole)
         self._judge_checkpoint()
         for fault in self.vault.faults_of_the_rest(report.ended):
             report.fault("bodies", fault.what, None, fault.detail)
@@ -141,7 +143,7 @@ class Verification:
             report.say("bodies", UNVERIFIABLE, detail)
             # Asked for: the auditor brought a key, and it does not open them.
             if self.options.vault_key:
-                report.missing.append(f"a key that fits ({detail})")
+                report.miss(f"a key that fits ({detail})")
         for path, seqs in self.keyless.items():
             report.lacks("bodies", f"{path}, to open {len(seqs)} bodies from event {seqs[0]} on,")
         report.say("bodies", VALID, f"{report.bodies} bodies match what their events commit to")
@@ -251,20 +253,27 @@ class Verification:
 
     # --- keys and the checkpoint
 
-    def _pin(self) -> None:
-        """Holds the key beside the log against those that the auditor's policy names for it: whoever can write
-        there can put another key and another log."""
-        policy = self.options.policy
+    def _pin(self, whole: bool) -> None:
+        """Holds the log's keys against those that the auditor's policy names for it: whoever can write there can put
+        another key and another log. The key of a later epoch does as well as the first. `whole`: all events were read."""
+        policy, epochs, report = self.options.policy, self.epochs, self.report
         if policy is None:
-            self.report.say("signature", VALID, "under the key that lies beside the log: compare log/vkey with your own copy")
-            return
-        named = [log for log in policy.logs if log.name == self.key.name]
-        if not named:
-            self.report.lacks("signature", f"a key of the log {self.key.name} in the policy")
-        elif self.key in named:
-            self.report.say("signature", VALID, "under the key that the policy names")
+            report.say("signature", VALID, "under the key that lies beside the log: compare log/vkey with your own copy")
+        elif not any(log.name == epochs.origin for log in policy.logs):
+            report.lacks("signature", f"a key of the log {epochs.origin} in the policy")
+        elif epochs.are_known_to(policy):
+            number = next(epoch.number for epoch in epochs.all if epoch.ed25519 in policy.logs)
+            report.say("signature", VALID, "under the key that the policy names" if number == 1 else
+                       f"under the key of epoch {number}, which the policy names, and which signed what it took over")
+        elif any(epoch.ml_dsa in policy.logs for epoch in epochs.all):
+            report.lacks("signature", f"the Ed25519 key of the log {epochs.origin} in the policy (its ML-DSA-44 key, which is "
+                         "there, hands nothing over)")
+        elif whole:
+            report.fault("signature", "altered", None,
+                         "log/vkey is not the key that the policy names for this log, and no later one of its keys is")
         else:
-            self.report.fault("signature", "altered", None, "log/vkey is not the key that the policy names for this log")
+            report.say("signature", UNVERIFIABLE,
+                       "the key that the policy names is not among those that the readable part of the log tells of")
 
     def _judge_epochs(self) -> None:
         """Whether each key began where the log had the root that it and the key before it signed."""

@@ -133,6 +133,22 @@ fn a_revocation_does_not_undo_what_witnesses_vouched_for_before_it() {
             );
         }
     }
+    // Whoever names the later key asks for no less.
+    let epochs = Store::open(store.path()).unwrap().epochs().unwrap();
+    let later = store.policy_text(&epochs.in_force().ed25519.to_string());
+    let report = store.verify(&Options {
+        heads: vec![vouched],
+        policy: Some(Policy::parse(later.as_bytes()).unwrap()),
+        ..Options::default()
+    });
+    assert_eq!(
+        (
+            of(&report, Subject::Signature),
+            of(&report, Subject::Content),
+            of(&report, Subject::Witnesses)
+        ),
+        (Valid, Invalid, Valid)
+    );
     // Where nobody outside shows when the key was revoked, no cosignature is too late for it.
     std::fs::remove_dir_all(store.head(*store.sizes.last().unwrap())).unwrap();
     let report = store.verify(&Options {

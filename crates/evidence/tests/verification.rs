@@ -362,3 +362,34 @@ fn the_policys_key_decides_and_not_the_one_beside_the_log() {
         );
     }
 }
+
+#[test]
+fn the_policy_may_name_any_key_that_the_log_handed_over_to() {
+    use verify::{Subject, Verdict};
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    recording(dir.path(), 1 << 20, async |recorder| {
+        for _ in 0..2 {
+            recorder.rotate().await.unwrap();
+        }
+    });
+    let epochs = Store::open(dir.path()).unwrap().epochs().unwrap();
+    let (valid, missing) = ((Verdict::Valid, 0), (Verdict::Unverifiable, 12));
+    for epoch in epochs.iter() {
+        let cosigns = epoch.ml_dsa_44.clone().unwrap();
+        for (key, expected) in [(epoch.ed25519.clone(), valid), (cosigns, missing)] {
+            let options = verify::Options {
+                policy: Some(tlog::policy::Policy::of_log(key.clone())),
+                ..verify::Options::default()
+            };
+            let report = verify::run(dir.path(), &options, &mut |_| ()).unwrap();
+            let signature = report.verdict(Subject::Signature).unwrap();
+            assert_eq!(
+                (signature, report.exit_code()),
+                expected,
+                "{key}: {:?}",
+                report.faults
+            );
+        }
+    }
+}

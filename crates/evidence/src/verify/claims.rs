@@ -5,6 +5,7 @@
 
 use super::report::Fault;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is claimed of a record.
@@ -59,7 +60,7 @@ impl Subject {
 }
 
 /// The verdict on a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It holds.
@@ -94,29 +95,41 @@ pub struct Claim {
 /// Sentences of one claim that are told; the faults tell the rest.
 const MAX_REASONS: usize = 4;
 
+/// What speaks for and against claims: the first sentences of each sort, and how many there were.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Notes(BTreeMap<(Subject, Verdict), (Vec<String>, u64)>);
+
+impl Notes {
+    pub(super) fn add(&mut self, about: Subject, verdict: Verdict, reason: impl Into<String>) {
+        let (told, more) = self.0.entry((about, verdict)).or_default();
+        if told.len() < MAX_REASONS {
+            told.push(reason.into());
+        } else {
+            *more += 1;
+        }
+    }
+
+    fn said(&self, about: Subject, verdict: Verdict) -> String {
+        match self.0.get(&(about, verdict)) {
+            Some((told, 0)) => told.join("; "),
+            Some((told, more)) => format!("{}; and {more} more", told.join("; ")),
+            None => String::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(|(told, _)| told.len()).sum()
+    }
+}
+
 /// Comes to a verdict on every claim.
-pub(super) fn judge(faults: &[Fault], notes: &[(Subject, Verdict, String)]) -> Vec<Claim> {
+pub(super) fn judge(faults: &[Fault], notes: &Notes) -> Vec<Claim> {
     Subject::ALL
         .into_iter()
         .map(|subject| {
             let fault = faults.iter().find(|fault| fault.claim == subject);
-            let said = |verdict: Verdict| {
-                let reasons: Vec<&str> = notes
-                    .iter()
-                    .filter(|(about, of, _)| *about == subject && *of == verdict)
-                    .map(|(_, _, reason)| reason.as_str())
-                    .collect();
-                let more = reasons.len().saturating_sub(MAX_REASONS);
-                let told = reasons
-                    .into_iter()
-                    .take(MAX_REASONS)
-                    .collect::<Vec<_>>()
-                    .join("; ");
-                match more {
-                    0 => told,
-                    more => format!("{told}; and {more} more"),
-                }
-            };
+            let said = |verdict| notes.said(subject, verdict);
             let refuted = fault.map_or_else(|| said(Verdict::Invalid), |f| f.detail.clone());
             let (doubts, grounds) = (said(Verdict::Unverifiable), said(Verdict::Valid));
             let (verdict, detail) = if !refuted.is_empty() {
@@ -166,7 +179,11 @@ mod tests {
                 "event 4 stands at place 3",
             ),
         ];
-        for (faults, notes, verdict, detail) in cases {
+        for (faults, said, verdict, detail) in cases {
+            let mut notes = Notes::default();
+            for (about, verdict, reason) in said {
+                notes.add(about, verdict, reason);
+            }
             let claims = judge(&faults, &notes);
             assert_eq!(claims.len(), Subject::ALL.len());
             let order = claims

@@ -186,10 +186,10 @@ fn is_vouched_for(
     options: &Options,
     known_since: Option<Timestamp>,
 ) -> bool {
-    let Some(policy) = &options.policy else {
+    let policy = options.policy.as_ref();
+    let Some(policy) = policy.and_then(|policy| keys.known_to(policy, head.size())) else {
         return false;
     };
-    let policy = keys.known_to(policy, head.size());
     let latest = [options.at, known_since].into_iter().flatten().min();
     policy
         .weigh(&head.note, latest.and_then(seconds))

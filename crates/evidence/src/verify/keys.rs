@@ -4,7 +4,7 @@
 //! that a hand-over names is compared with that of the events.
 
 use super::{Report, Subject};
-use crate::epochs::{Epochs, Refusal, Signed, Wrong};
+use crate::epochs::{Epoch, Epochs, Refusal, Signed, Wrong};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use tlog::Hash;
@@ -54,15 +54,22 @@ impl LogKeys {
         self.chain.open(signed)
     }
 
-    /// `policy` with the keys that the log had at `size`, where the policy knows the first of them.
-    pub(crate) fn known_to(&self, policy: &Policy, size: u64) -> Policy {
-        let first = self.chain.iter().next().map(|epoch| &epoch.ed25519);
-        if !policy.logs().iter().any(|log| Some(&log.key) == first) {
-            return policy.clone();
+    /// The epochs of the log, the first one first.
+    pub(super) fn epochs(&self) -> impl Iterator<Item = &Epoch> {
+        self.chain.iter()
+    }
+
+    /// `policy` with the keys that the log had at `size`; `None` where it names none of the log's keys.
+    ///
+    /// Any of them will do: the one before a key signed its hand-over, and the key itself signed the tree that it took over.
+    pub(crate) fn known_to(&self, policy: &Policy, size: u64) -> Option<Policy> {
+        let named = |key: &VerifyingKey| policy.logs().iter().any(|log| log.key == *key);
+        if !self.chain.iter().any(|epoch| named(&epoch.ed25519)) {
+            return None;
         }
         let epoch = self.chain.of_size(size);
         let keys = std::iter::once(&epoch.ed25519).chain(&epoch.ml_dsa_44);
-        keys.cloned().fold(policy.clone(), Policy::with_log)
+        Some(keys.cloned().fold(policy.clone(), Policy::with_log))
     }
 
     /// Once all events have been read: the trees that keys closed and began with must be this one.

@@ -207,8 +207,6 @@ impl<'a> Verifier<'a> {
 
     fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Report {
         let store = self.store;
-        let policy = self.options.policy.as_ref();
-        signature::pin(store.key(), policy, &mut self.report);
         self.note_root();
         let scanned = store.scan(&mut |seq, line, leaf| {
             self.tree.push(leaf);
@@ -219,12 +217,14 @@ impl<'a> Verifier<'a> {
                 progress(self.progress());
             }
         });
-        if let Err(error) = scanned {
-            self.unreadable(&error);
+        if let Err(error) = &scanned {
+            self.unreadable(error);
         }
         progress(self.progress());
         let keys = self.keys.clone();
         keys.conclude(store, &self.roots, &mut self.report);
+        let (whole, policy) = (scanned.is_ok(), self.options.policy.as_ref());
+        signature::pin(&keys, whole, policy, &mut self.report);
         self.own_checkpoint(&keys);
         for error in store.check_rest_of_vault() {
             let detail = error.to_string();

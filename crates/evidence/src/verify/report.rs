@@ -2,12 +2,15 @@
 
 use super::anchors::Anchor;
 use super::brackets::Bracket;
-use super::claims::{Claim, Subject, Verdict};
+use super::claims::{Claim, Notes, Subject, Verdict};
 use super::tail::{Cadence, Tail};
 use serde::Serialize;
 
 /// Faults listed before the rest is only counted.
 pub(crate) const MAX_FAULTS: usize = 100;
+
+/// What is missing, listed before the rest is only counted.
+const MAX_MISSING: usize = 100;
 
 /// What a finished verification found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -47,8 +50,10 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// Faults in all.
     pub fault_count: u64,
-    /// What is missing, so that something could not be verified.
+    /// What is missing, so that something could not be verified; at most the first hundred.
     pub missing: Vec<String>,
+    /// How much is missing in all.
+    pub missing_count: u64,
     /// Anchors, smallest head first; the newest ten thousand.
     pub anchors: Vec<Anchor>,
     /// Between which times events were recorded, by outsiders' clocks; ranges that follow each other.
@@ -61,7 +66,7 @@ pub struct Report {
     pub not_proven: Vec<String>,
     /// What keeps a claim from being verified, and what a valid claim rests on, while verification runs.
     #[serde(skip)]
-    pub(super) notes: Vec<(Subject, Verdict, String)>,
+    pub(super) notes: Notes,
 }
 
 /// One thing that is wrong.
@@ -84,7 +89,7 @@ impl Report {
     pub fn exit_code(&self) -> u8 {
         if self.fault_count > 0 {
             10
-        } else if !self.missing.is_empty() {
+        } else if self.missing_count > 0 {
             12
         } else if !self.gaps.is_empty()
             || !self.odd_ends.is_empty()
@@ -122,28 +127,30 @@ impl Report {
                 seq,
                 detail,
             });
-        } else if !self.faults.iter().any(|fault| fault.claim == claim) {
+        } else {
             // The list is full, and the claim is refuted all the same.
-            self.notes.push((claim, Verdict::Invalid, detail));
+            self.notes.add(claim, Verdict::Invalid, detail);
         }
     }
 
     /// Says what keeps a claim from being verified.
     pub(super) fn doubt(&mut self, claim: Subject, detail: impl Into<String>) {
-        self.notes
-            .push((claim, Verdict::Unverifiable, detail.into()));
+        self.notes.add(claim, Verdict::Unverifiable, detail);
     }
 
     /// Says that something which a claim needs, or which the caller asked for, is not there.
     pub(super) fn lacks(&mut self, claim: Subject, what: impl Into<String>) {
         let what = what.into();
         self.doubt(claim, format!("{what} is missing"));
-        self.missing.push(what);
+        self.missing_count += 1;
+        if self.missing.len() < MAX_MISSING {
+            self.missing.push(what);
+        }
     }
 
     /// Says what a claim rests on, should nothing speak against it.
     pub(super) fn rests(&mut self, claim: Subject, detail: impl Into<String>) {
-        self.notes.push((claim, Verdict::Valid, detail.into()));
+        self.notes.add(claim, Verdict::Valid, detail);
     }
 
     /// Comes to a verdict on every claim and puts the faults in the order of the log.
@@ -151,5 +158,40 @@ impl Report {
         self.faults
             .sort_by_key(|fault| fault.seq.unwrap_or(u64::MAX));
         self.claims = super::claims::judge(&self.faults, &self.notes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_stays_small_whatever_is_wrong_with_a_store() {
+        let mut report = Report::default();
+        for seq in 0..10_000 {
+            report.fault(Subject::Content, "altered", Some(seq), "it is another");
+            report.fault(Subject::Bodies, "body", Some(seq), "it is none");
+            report.doubt(Subject::Time, format!("nobody vouches for {seq}"));
+            report.lacks(Subject::Witnesses, format!("anchor {seq}"));
+            report.rests(Subject::Order, format!("event {seq}"));
+        }
+        // A claim that only faults behind the listed ones refute is refuted.
+        report.fault(Subject::Epoch, "epoch", None, "it is not its key's");
+        report.conclude();
+        assert_eq!(
+            (report.faults.len(), report.fault_count),
+            (MAX_FAULTS, 20_001)
+        );
+        assert_eq!(
+            (report.missing.len(), report.missing_count),
+            (MAX_MISSING, 10_000)
+        );
+        assert_eq!(report.verdict(Subject::Epoch), Some(Verdict::Invalid));
+        assert!(report.notes.len() < 50, "{}", report.notes.len());
+        let time = report
+            .claims
+            .iter()
+            .find(|claim| claim.claim == Subject::Time);
+        assert!(time.is_some_and(|time| time.detail.ends_with("; and 9996 more")));
     }
 }

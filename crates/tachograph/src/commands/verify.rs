@@ -279,6 +279,10 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
     }
     faults(report, out)?;
     list("missing", &report.missing, WARN, out)?;
+    let more = report.missing_count - report.missing.len() as u64;
+    if more > 0 {
+        out.line(&[(DIM, &format!("  and {} more", grouped(more)))])?;
+    }
     if !report.gaps.is_empty() {
         let seqs: Vec<String> = report
             .gaps
