@@ -8,10 +8,10 @@ import pathlib
 import sys
 
 from tachoverify.anchors import parse_time
+from tachoverify.certificates import read_pem
 from tachoverify.faults import Malformed
 from tachoverify.keyring import Recipient
 from tachoverify.policy import Policy
-from tachoverify.timestamp import read_pem
 from tachoverify.verify import Options, verify
 
 EXIT_CODES = """\

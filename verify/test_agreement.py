@@ -47,7 +47,19 @@ def findings(exit_code: int, report: dict) -> dict:
     claims = {claim["claim"]: claim["verdict"] for claim in report["claims"] if claim["detail"]}
     counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
                                               "gaps", "open_calls", "odd_ends", "ended")}
-    return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts}
+    return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts, "brackets": brackets(report),
+            "tail": [report["unanchored_tail"][name] for name in ("from", "events", "verified")]}
+
+
+def brackets(report: dict) -> list:
+    """Where the times between which events were recorded change, and to which."""
+    found: list = []
+    for one in report["brackets"]:
+        sides = [one["not_before"], one["not_after"]]
+        times = [side["time"] if isinstance(side, dict) else side for side in sides]
+        if not found or found[-1][1:] != times:
+            found.append([one["from"], *times])
+    return found
 
 
 def compare(store: pathlib.Path, what: str, *options: str) -> int:

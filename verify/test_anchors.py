@@ -2,6 +2,9 @@
 
 import base64
 import hashlib
+import json
+import os
+import pathlib
 import shutil
 import subprocess
 import time
@@ -103,7 +106,7 @@ ASKED = [
 
 
 def options(anchored, authority, words: list[str], other) -> list[str]:
-    places = {"ca.pem": authority.root} | other
+    places = {"ca.pem": authority and authority.root} | other
     return [word if word.startswith("--") or "T00" in word else str(places.get(word, anchored / word)) for word in words]
 
 
@@ -175,11 +178,44 @@ DONE = {
     "a cosignature is another's": lambda store: swap(store / HEAD / "cosigned", b"example.com/w1", b"example.com/w9"),
     "a cosignature is false": lambda store: (store / HEAD / "cosigned").write_text(
         _false((store / HEAD / "cosigned").read_text())),
+    "a head is longer than any": lambda store: lengthen(store / HEAD / "checkpoint", 512 << 10),
+    "a head is a directory": lambda store: instead(store / HEAD / "checkpoint", os.mkdir),
+    "a head is a pipe": lambda store: instead(store / HEAD / "checkpoint", os.mkfifo),
+    "a head is a link to a device": lambda store: instead(store / HEAD / "checkpoint", lambda path: os.symlink("/dev/zero", path)),
+    "a head's directory is a file": lambda store: instead(store / HEAD, pathlib.Path.touch),
+    "a head beyond every number": lambda store: shutil.copytree(store / HEAD, store / f"anchors/{10**20 - 1}"),
+    "a token is longer than any": lambda store: lengthen(store / HEAD / "first.tsr", 132 << 10),
+    "a token is a pipe": lambda store: instead(store / HEAD / "first.tsr", os.mkfifo),
+    "cosignatures are a directory": lambda store: instead(store / HEAD / "cosigned", os.mkdir),
+    "cosignatures are longer than any": lambda store: lengthen(store / HEAD / "cosigned", 512 << 10),
+    "an authority is a path": lambda store: tell_again(store, "anchor.timestamp", authority=f"../{SIZE:020}/first"),
+    "an authority ends a string": lambda store: tell_again(store, "anchor.timestamp", authority="first\0"),
+    "an authority is half a character": lambda store: tell_again(store, "anchor.timestamp", authority="first\ud800"),
+    "an authority is nothing": lambda store: tell_again(store, "anchor.timestamp", authority=""),
+    "an authority is too long for a file": lambda store: tell_again(store, "anchor.timestamp", authority="x" * 300),
+    "a cosignature is half a character": lambda store: tell_again(store, "anchor.witness", signature="\ud800"),
+    "a witness is half a character": lambda store: tell_again(store, "anchor.witness", witness="\udfff"),
+    "a place is half a character": lambda store: tell_again(store, "anchor.copy", place="\ud800"),
     "all anchors are removed": lambda store: shutil.rmtree(store / "anchors"),
     "the log is rewritten under its own key": lambda store: forging.rewrite(
         store, forging.CHANGES["an event is edited"](forging.read_events(store), 5), True, True),
     "the tail is cut off under its own key": lambda store: forging.rewrite(store, forging.read_events(store)[:15], True, True),
 }
+
+
+def lengthen(path: pathlib.Path, by: int) -> None:
+    path.write_bytes(path.read_bytes() + b"x" * by)
+
+
+def instead(path: pathlib.Path, make) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    make(path)
+
+
+def tell_again(store: pathlib.Path, kind: str, **changes) -> None:
+    """An event that tells of an anchor as the first of its kind does, but for some facts."""
+    events = (json.loads(line) for line in forging.read_events(store))
+    forging.tell(store, (kind, next(event["facts"] for event in events if event["kind"] == kind) | changes))
 
 
 def _false(note: str) -> str:
@@ -198,7 +234,7 @@ def test_anchors_under_attack(anchored, authority, other, tmp_path, first_takes_
     DONE[what](store)
     report = both(store, what, options(anchored, authority, words, other), first_takes_options)
     # A cosignature in the name of a key that nobody named says nothing.
-    silent = what == "a cosignature is false" and not words
+    silent = what == "a cosignature is false" and not words or what == "a head beyond every number"
     assert report["exit_code"] in (10, 12) or silent, (what, report["claims"])
 
 
@@ -210,9 +246,41 @@ def test_a_publication_that_broke_off_is_no_head_that_is_missing(anchored, autho
     assert report["exit_code"] == 0, (report["faults"], report["missing"])
 
 
+def test_what_came_after_a_cosignature(anchored, tmp_path, first_takes_options):
+    """Only the lines of those who count say so, by their own times, and once there are enough of them."""
+    store = copy(anchored / "record", tmp_path / "record")
+    size, early = len(forging.read_events(store)), int(time.time()) + 10_000
+    late, head = early + 3_600, forging.publish(store, size)
+    root = base64.b64encode(forging.root_of(forging.read_events(store)[:size])).decode()
+    told = []
+    # The stranger's line is told first; then old and new lines of the witnesses, an hour apart.
+    for name, number, seconds in (("w1", 9, late), ("w1", 1, early), ("w2", 2, late), ("w1", 1, late)):
+        line, key = forging.cosign(head, f"example.com/{name}", number, seconds), forging.private_key(number)
+        key = str(forging.public_key(f"example.com/{name}", 4, key))
+        told.append(("anchor.witness", {"witness": f"example.com/{name}", "signature": line, "key": key, "size": size, "root": root,
+                                        "time": parse_time_of(seconds), "attempts": 1, "waited_ms": 0}))
+    forging.tell(store, *told, ("gap", {}))
+    (anchored / "any").write_text((anchored / "two").read_text().replace("group g 2", "group g any"))
+
+    def not_before(words, exit_code):
+        report = both(store, "cosignatures an hour apart", options(anchored, None, words, {}), first_takes_options)
+        assert report["exit_code"] == exit_code, (report["faults"], report["missing"])
+        found = {seq: one["not_before"] for one in report["brackets"] for seq in range(one["from"], one["to"])}
+        times = {parse_time_of(early): "early", parse_time_of(late): "late"}
+        return [times.get(found[size + at + 1]) for at in range(len(told))]
+
+    assert not_before(TWO, 11) == [None, None, "early", "late"]
+    assert not_before(["--policy", "any"], 11) == [None, "early", "late", "late"]
+    assert not_before([], 11) == ["late"] * 4
+    # A line that is not there to be verified has told nothing.
+    note = (head / "cosigned").read_text().rstrip("\n").rpartition("\n")[0] + "\n"
+    (head / "cosigned").write_text(note)
+    assert not_before(TWO, 12) == [None, None, "early", "early"]
+
+
 def test_brackets_are_those_of_a_search_of_all_anchors():
     times = [parse_time(f"2026-01-01T00:{minute:02}:00Z") for minute in range(60)]
-    anchors = [Outside("timestamp", "a", size, times[at], times[at + 1], [told], at % 3 == 0)
+    anchors = [Outside("timestamp", "a", size, times[at + 1], [(told, times[at])], at % 3 == 0)
                for at, (size, told) in enumerate([(10, 12), (20, 21), (5, 30), (25, 40), (50, 7), (33, 34), (12, 60)])]
     for some in (anchors, anchors[1:3], anchors[:1], []):
         counted = [one for one in some if one.verified] or some
@@ -220,7 +288,7 @@ def test_brackets_are_those_of_a_search_of_all_anchors():
         assert [ranges[0]["from"], ranges[-1]["to"]] == [0, 55]
         for one in ranges:
             for event in range(one["from"], one["to"]):
-                before = max((a.earliest for a in counted if a.told[0] < event), default=None)
+                before = max((a.told[0][1] for a in counted if a.told[0][0] < event), default=None)
                 after = min((a.latest for a in counted if a.size > event), default=None)
                 assert [one["not_before"] and parse_time(one["not_before"]), one["not_after"] and parse_time(one["not_after"])] == [before, after]
 

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from authority import KEYS, Authority
-from tachoverify import timestamp
+from tachoverify import certificates, timestamp
+from tachoverify.algorithms import NotTrusted, Refused
 from tachoverify.faults import Malformed
-from tachoverify.timestamp import NotTrusted, Refused
 
 GOOD = [
     ("identrust/issue-104.tsr", "sha512", "hello", "2025-03-11T08:52:08+00:00", 3),
@@ -30,7 +30,7 @@ def fixtures(shared):
 def trust(folder):
     """The last certificate of the chain is pinned, the others may lie between. One of the files is DER under that name."""
     data = (folder / "ts_chain.pem").read_bytes()
-    chain = timestamp.read_pem(data) if data.startswith(b"-") else [timestamp.read_certificate(data)]
+    chain = certificates.read_pem(data) if data.startswith(b"-") else [certificates.read_certificate(data)]
     return chain[-1:], chain[:-1]
 
 
@@ -112,7 +112,7 @@ def test_a_real_authority(tmp_path, kind, ess, profile):
     if answer is None:
         assert profile == "other", "openssl itself asks for a critical extended key usage"
         return
-    roots = timestamp.read_pem(authority.root.read_bytes())
+    roots = certificates.read_pem(authority.root.read_bytes())
     token, imprint = timestamp.parse_response(answer), hashlib.sha256(b"data").digest()
     if profile == "other":
         with pytest.raises(Refused):

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import timestamp
+from .algorithms import NotTrusted, Refused, Unsupported
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
 from .event import Event
 from .faults import Fault, Malformed
-from .note import BadSignature, Key, MAX_NOTE_BYTES, Note, Unsigned
+from .note import BadSignature, Key, MAX_NOTE_BYTES, Note, Signature, Unsigned
 from .policy import Policy
 from .report import INVALID, UNVERIFIABLE, VALID, Report
 
@@ -53,15 +54,27 @@ class Told:
 
 @dataclass
 class Outside:
-    """The head of `size` events existed by `latest`; events behind those in `told` came after `earliest`."""
+    """The head of `size` events existed by `latest`; events behind each of those in `told` came after the time beside it."""
 
     kind: str
     name: str
     size: int
-    earliest: datetime.datetime
     latest: datetime.datetime
-    told: list[int] = field(default_factory=list)
+    told: list[tuple[int, datetime.datetime]] = field(default_factory=list)
     verified: bool = False
+
+
+@dataclass(frozen=True)
+class Cosignature:
+    """A line of a cosigned head: what it states and what it is worth."""
+
+    line: str
+    name: str
+    #: Whose it is, if it is of somebody who counts.
+    key: Key | None
+    time: datetime.datetime | None
+    verdict: str
+    detail: str
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -128,7 +141,7 @@ def published(store: Directory) -> list[int]:
     """Sizes of the heads of which something has been published. An empty directory is what is left of a publication that
     broke off."""
     sizes = [name for name in store.names("anchors") if re.fullmatch("[0-9]{20}", name, re.ASCII)]
-    return [int(name) for name in sizes if store.names(f"anchors/{name}")]
+    return [int(name) for name in sizes if int(name) < 1 << 64 and store.names(f"anchors/{name}")]
 
 
 class Anchors:
@@ -152,6 +165,16 @@ class Anchors:
     def _dir(self, size: int) -> str:
         return f"anchors/{size:020}"
 
+    def _read(self, path: str, limit: int) -> bytes | None:
+        """A small file; `Malformed` where it is not one."""
+        try:
+            data = self._store.read(path)
+        except Fault as fault:
+            raise Malformed(fault.detail) from fault
+        if data is not None and len(data) > limit:
+            raise Malformed(f"{len(data)} bytes, which is more than it can have")
+        return data
+
     def _head(self, size: int, told: list[Told], good: int) -> bytes | None:
         """The published head's bytes, if it is the log's."""
         report, path = self._report, f"{self._dir(size)}/checkpoint"
@@ -159,7 +182,11 @@ class Anchors:
             report.fault("sequence", "removed", report.events, f"a head of {size} events was published ({path}), and the log "
                          f"has {report.events}: its end was cut off")
             return None
-        data = self._store.read(path)
+        try:
+            data = self._read(path, MAX_NOTE_BYTES)
+        except Malformed as error:
+            report.fault("signature", "format", None, f"{path}: {error}")
+            return None
         if data is None:
             report.lacks(told[0].claim if told else "time", _as_told(path, told))
             return None
@@ -209,10 +236,15 @@ class Anchors:
 
     def _stamp(self, size: int, checkpoint: bytes, name: str, told: list[Told]) -> None:
         report, path = self._report, f"{self._dir(size)}/{name}.tsr"
-        if "/" in name or name in ("", ".", ".."):
-            report.fault("time", "format", told[0].seq if told else None, f"an authority cannot be called {name!r}")
+        first = told[0].seq if told else None
+        if "/" in name or "\0" in name or not name:
+            report.fault("time", "format", first, f"an authority cannot be called {name!r}")
             return
-        data = self._store.read(path)
+        try:
+            data = self._read(path, timestamp.MAX_RESPONSE_BYTES)
+        except Malformed as error:
+            report.fault("time", "format", first, f"{path}: {error}")
+            return
         if data is None:
             report.lacks("time", _as_told(path, told))
             return
@@ -222,27 +254,27 @@ class Anchors:
         if other:
             verdict, detail = INVALID, f"it is not the one that event {other.seq} tells of"
         if verdict == INVALID:
-            report.fault("time", "altered", told[0].seq if told else None, f"{path}: {detail}")
+            report.fault("time", "altered", first, f"{path}: {detail}")
         elif claims:
             around = datetime.timedelta(seconds=claims.accuracy_s or 0)
-            if self._trust.at is None or claims.gen_time - around <= self._trust.at:
-                self.outside.append(Outside("timestamp", name, size, claims.gen_time - around, claims.gen_time + around,
-                                            [one.seq for one in told], verdict == VALID))
-        self._list("timestamp", name, size, claims.gen_time if claims else None, told[0].seq if told else None, verdict, detail)
+            earliest, latest = claims.gen_time - around, claims.gen_time + around
+            if self._trust.at is None or earliest <= self._trust.at:
+                self.outside.append(Outside("timestamp", name, size, latest, [(one.seq, earliest) for one in told], verdict == VALID))
+        self._list("timestamp", name, size, claims.gen_time if claims else None, first, verdict, detail)
 
     def _judge_stamp(self, data: bytes, checkpoint: bytes):
         try:
             token = timestamp.parse_response(data)
-        except (Malformed, timestamp.Refused) as error:
+        except (Malformed, Refused) as error:
             return INVALID, None, str(error)
         claims, at = token.claims, self._trust.at
         # Without roots of the auditor's the token is held against itself, which shows damage and nothing more.
         roots = token.certificates if self._trust.roots is None else self._trust.roots
         try:
             verified = timestamp.verify(token, "sha256", hashlib.sha256(checkpoint).digest(), roots)
-        except (timestamp.NotTrusted, timestamp.Unsupported) as error:
+        except (NotTrusted, Unsupported) as error:
             return UNVERIFIABLE, claims, str(error)
-        except (Malformed, timestamp.Refused) as error:
+        except (Malformed, Refused) as error:
             return INVALID, claims, str(error)
         if at is not None and claims.gen_time > at:
             return UNVERIFIABLE, claims, "its time lies after the time judged as of"
@@ -256,58 +288,87 @@ class Anchors:
 
     def _cosigned(self, size: int, checkpoint: bytes, told: list[Told]) -> None:
         report, path = self._report, f"{self._dir(size)}/cosigned"
-        data = self._store.read(path)
+        first = told[0].seq if told else None
+        try:
+            data = self._read(path, MAX_NOTE_BYTES)
+        except Malformed as error:
+            report.fault("witnesses", "format", first, f"{path}: {error}")
+            return
         if data is None:
             if told:
                 report.lacks("witnesses", _as_told(path, told))
             return
-        first = told[0].seq if told else None
         try:
             if not data.startswith(checkpoint):
                 raise Malformed("it does not begin with the checkpoint that was published")
             note = Note.parse(data)
-            by, counts = self._judge_cosigned(note, len(Note.parse(checkpoint).signatures), size)
+            own = len(Note.parse(checkpoint).signatures)
+            lines = data.decode().removesuffix("\n").split("\n")[-len(note.signatures):][own:]
+            by = self._judge_cosigned(note, list(zip(lines, note.signatures[own:])), size)
         except (Malformed, BadSignature) as error:
-            what = "format" if len(data) > MAX_NOTE_BYTES else "signature"
-            report.fault("witnesses", what, first, f"{path}: {error}")
+            report.fault("witnesses", "signature", first, f"{path}: {error}")
             return
-        lines = data[len(checkpoint):].decode().splitlines()
         for one in told:
             if one.line not in lines:
                 report.lacks("witnesses", f"the cosignature by {one.name} in {path}, which event {one.seq} tells of,")
-        times = [time for _, time, verdict, _ in by if time and (verdict == VALID or self._trust.policy is None)]
-        if times and (counts or self._trust.policy is None) and (self._trust.at is None or min(times) <= self._trust.at):
-            self.outside.append(Outside("witness", ", ".join(name for name, *_ in by), size, min(times), max(times),
-                                        [one.seq for one in told], counts))
-        for name, time, verdict, detail in by:
-            told_at = next((one.seq for one in told if one.name == name), None)
-            self._list("witness", name, size, time, told_at, verdict, detail)
+        policy = self._trust.policy
+        # Without a policy everybody counts, and is worth nothing.
+        counting = [one for one in by if one.verdict == VALID or policy is None and not (
+            one.time and self._trust.at and one.time > self._trust.at)]
+        enough = policy is not None and bool(counting) and self._enough({one.key for one in counting})
+        times = [one.time for one in counting if one.time]
+        if times and (enough or policy is None):
+            # Of each witness the newest.
+            newest = {one.key or one.line: one.name for one in counting}
+            self.outside.append(Outside("witness", ", ".join(newest.values()), size, max(times), self._not_before(counting, told), enough))
+        for one in by:
+            told_at = next((event.seq for event in told if event.line == one.line), None)
+            self._list("witness", one.name, size, one.time, told_at, one.verdict, one.detail)
 
-    def _judge_cosigned(self, note: Note, own: int, size: int):
-        """Who of the witnesses vouches, and whether those whom the policy asks for do."""
-        policy, by = self._trust.policy, []
+    def _enough(self, keys: set[Key]) -> bool:
+        policy = self._trust.policy
+        return policy is None or policy.meets_quorum(keys)
+
+    def _not_before(self, counting: list[Cosignature], told: list[Told]) -> list[tuple[int, datetime.datetime]]:
+        """From which events on which times hold: nobody knows a cosignature before it is made, and when it was made is the
+        witness's word. So a time counts once the quorum has given it, in lines that events have told of; each by the time
+        in its own line."""
+        lines = {one.line: one for one in counting if one.time}
+        newest: dict[Key | None, datetime.datetime] = {}
+        bounds: list[tuple[int, datetime.datetime]] = []
+        for event in told:
+            line = lines.get(event.line)
+            if line is None or line.key in newest and newest[line.key] >= line.time:
+                continue
+            newest[line.key] = line.time
+            reached = [time for time in newest.values()
+                       if self._enough({key for key, other in newest.items() if other >= time})]
+            if reached and (not bounds or max(reached) > bounds[-1][1]):
+                bounds.append((event.seq, max(reached)))
+        return bounds
+
+    def _judge_cosigned(self, note: Note, lines: list[tuple[str, Signature]], size: int) -> list[Cosignature]:
+        """What each of the witnesses' lines is worth."""
+        policy, at = self._trust.policy, self._trust.at
         if policy is None:
             why = "without a policy (--policy FILE) nobody says that this witness counts"
-            return [(one.name, _stated(one.bytes), UNVERIFIABLE, why) for one in note.signatures[own:]], False
+            return [Cosignature(line, one.name, None, _stated(one.bytes), UNVERIFIABLE, why) for line, one in lines]
         if not self._epochs.are_known_to(policy):
-            return [], False
+            return []
+        # Any line that is false in the name of a key which the policy knows speaks against the file.
         verified = note.verify(self._epochs.keys_of(size) + policy.witnesses)
-        now = int(self._trust.at.timestamp()) if self._trust.at else None
-        cosigned = policy.in_time(verified.signers, now)
-        for witness, time in cosigned.items():
-            by.append((witness.name, datetime.datetime.fromtimestamp(time, UTC) if time else None, VALID,
-                       "the policy names this witness"))
-        for witness in policy.witnesses:
-            if witness in verified.unverifiable and witness not in cosigned:
-                by.append((witness.name, None, UNVERIFIABLE, "this machine has no code for its signature"))
-            elif witness not in cosigned and any(signer.key == witness for signer in verified.signers):
-                by.append((witness.name, None, UNVERIFIABLE, "its time lies after the time judged as of"))
-        known = {(witness.name, witness.id) for witness in policy.witnesses}
-        for one in note.signatures[own:]:
-            if (one.name, one.id) not in known:
-                by.append((one.name, _stated(one.bytes), UNVERIFIABLE, "the policy does not name this witness"))
-        enough = policy.meets_quorum(set(cosigned)) if policy.quorum is not None else bool(cosigned)
-        return by, enough
+        found = []
+        for line, one in lines:
+            key = next((witness for witness in policy.witnesses if (witness.name, witness.id) == (one.name, one.id)), None)
+            time, verdict, why = _stated(one.bytes), VALID, "the policy names this witness"
+            if key is None:
+                verdict, why = UNVERIFIABLE, "the policy does not name this witness"
+            elif key in verified.unverifiable:
+                time, verdict, why = None, UNVERIFIABLE, "this machine has no code for its signature"
+            elif at is not None and time and time > at:
+                time, verdict, why = None, UNVERIFIABLE, "its time lies after the time judged as of"
+            found.append(Cosignature(line, one.name, key, time, verdict, why))
+        return found
 
     # --- what they come to
 
@@ -360,7 +421,7 @@ def brackets(outside: list[Outside], events: int) -> list[dict]:
     before it hold the bytes of, and before the anchors of the heads that cover it."""
     trusted = any(one.verified for one in outside)
     counted = [one for one in outside if one.verified or not trusted]
-    before = sorted(((seq, one.earliest) for one in counted for seq in one.told), key=lambda one: one[0])
+    before = sorted((bound for one in counted for bound in one.told), key=lambda bound: bound[0])
     after = sorted(((one.size, one.latest) for one in counted), key=lambda one: -one[0])
     cuts = sorted({0, events, *(seq + 1 for seq, _ in before), *(size for size, _ in after)})
     cuts = [cut for cut in cuts if cut <= events]

@@ -84,6 +84,11 @@ def parse(line: bytes) -> Event:
         raise Malformed("not an event line") from error
     if not isinstance(fields, dict):
         raise Malformed("not an event line")
+    if b"\\ud" in line.lower():
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise Malformed("not an event line: half a character") from error
     if _is_number(fields.get("v")) and fields["v"] > VERSION:
         raise Malformed(f"event format {fields['v']} is newer than this reader ({VERSION})")
     for name, kind in _REQUIRED.items():

@@ -45,7 +45,7 @@ class Report:
     not_proven: list[str] = field(default_factory=list)
     anchors: list[dict] = field(default_factory=list)
     brackets: list[dict] = field(default_factory=list)
-    unanchored_tail: int | None = None
+    unanchored_tail: dict = field(default_factory=lambda: {"from": 0, "events": 0, "verified": False})
     #: By claim and verdict: the first reasons, and how many more there were.
     _said: dict[tuple[str, str], tuple[list[str], int]] = field(default_factory=dict)
 

@@ -42,6 +42,9 @@ impl Glance {
     /// The fields stand in a fixed order at the head of every line that this version writes; inside
     /// a JSON string their quotes would be escaped, so what is found is a key.
     fn fast(line: &[u8]) -> Option<Self> {
+        if line.len() > event::MAX_EVENT_BYTES {
+            return None;
+        }
         let (seq, rest) = position(line)?;
         let rest = text(rest.strip_prefix(br#","time":""#)?)?.1;
         let (_, rest) = number(rest.strip_prefix(br#","boot_ns":"#)?)?;
@@ -49,6 +52,10 @@ impl Glance {
         let (stream, rest) = number(rest.strip_prefix(br#","stream":"#)?)?;
         let (n, rest) = number(rest.strip_prefix(br#","n":"#)?)?;
         let (kind, rest) = text(rest.strip_prefix(br#","kind":""#)?)?;
+        let (_, rest) = text(rest.strip_prefix(br#","source":""#)?)?;
+        let rest = rest.strip_prefix(br#","basis":""#)?;
+        let basis = [br#"observed""#.as_slice(), br#"reported""#];
+        let rest = basis.iter().find_map(|basis| rest.strip_prefix(*basis))?;
         let list = FIND_BODIES
             .find(rest)
             .map(|at| rest.get(at + BODIES.len() - 1..rest.len() - 1));
@@ -119,10 +126,11 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (rest.len() < bytes.len()).then_some((value, rest))
 }
 
-/// The rest of a JSON string without escapes, and what follows it.
+/// The rest of a JSON string that reads as it is written, and what follows it.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (text, rest) = bytes.split_at_checked(memchr::memchr(b'"', bytes)?)?;
-    Some((text, rest.get(1..)?))
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    Some((text, rest.get(1..)?)).filter(|_| text.iter().all(plain))
 }
 
 #[cfg(test)]
@@ -205,6 +213,28 @@ mod tests {
             let fast = Glance::fast(&line);
             prop_assert!(fast.is_some());
             prop_assert_eq!(fast, Glance::slow(&line).ok());
+        }
+
+        #[test]
+        fn a_line_that_is_odd_where_it_is_looked_at_is_what_the_parser_says(
+            (from, to) in prop::sample::select(vec![
+                (r#""kind":"gap""#, r#""kind":"g\u0061p""#),
+                (r#""kind":"gap""#, "\"kind\":\"g\u{7}p\""),
+                (r#""kind":"gap""#, r#""kind":"g\ap""#),
+                (r#""source":"gateway""#, r#""source":7"#),
+                (r#""source":"gateway""#, r#""source":"g\ud800""#),
+                (r#""basis":"observed""#, r#""basis":"believed""#),
+                (r#""basis":"observed""#, r#""basis":null"#),
+                (r#","basis":"observed""#, ""),
+                (r#""boot":""#, r#""boot":"\x"#),
+                ("}", r#","padding":"PADDING"}"#),
+            ]),
+        ) {
+            let line = line(&Draft::new(Kind::Gap, Source::Gateway), 1, 1, 0);
+            let text = String::from_utf8(line).unwrap();
+            prop_assert!(text.contains(from), "{}", text);
+            let odd = text.replacen(from, to, 1).replace("PADDING", &"x".repeat(event::MAX_EVENT_BYTES));
+            prop_assert_eq!(Glance::of(odd.as_bytes()).ok(), Glance::slow(odd.as_bytes()).ok());
         }
 
         #[test]

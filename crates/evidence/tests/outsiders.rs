@@ -9,8 +9,9 @@
 
 mod anchored;
 
-use anchored::{Anchored, HEADS, stamp};
-use evidence::verify::{Kind, Options, Report, Subject, Verdict};
+use anchored::{Anchored, HEADS, cosignature, stamp};
+use event::{Draft, Kind, Source};
+use evidence::verify::{self, Options, Report, Subject, Verdict};
 use testkit::authority::{Authority, EC, Issue, MAY_ISSUE, RSA};
 use timestamp::{Certificate, Response, Trust};
 
@@ -50,8 +51,9 @@ fn under_the_auditors_trust_times_and_witnesses_are_valid() {
         (last, report.events - last)
     );
     assert!(report.unanchored_tail.verified);
-    let kinds: Vec<(Kind, u64)> = report.cadence.iter().map(|c| (c.kind, c.heads)).collect();
-    assert_eq!(kinds, [(Kind::Timestamp, 3), (Kind::Witness, 3)]);
+    let kinds: Vec<_> = report.cadence.iter().map(|c| (c.kind, c.heads)).collect();
+    let expected = [(verify::Kind::Timestamp, 3), (verify::Kind::Witness, 3)];
+    assert_eq!(kinds, expected);
     // Every event up to the last head has an end, every event behind the first anchor's has a beginning.
     assert_eq!(report.brackets.first().unwrap().from, 0);
     assert_eq!(report.brackets.last().unwrap().to, report.events);
@@ -141,7 +143,30 @@ fn judged_as_of_a_time_nothing_from_its_future_counts() {
 fn any_damage_to_an_anchor_is_named() {
     type Harm = fn(&Anchored, u64);
     // The harm, the verdicts with the auditor's trust, the exit code with it and without.
-    let cases: [(&str, Harm, &str, u8, u8); 12] = [
+    let cases: [(&str, Harm, &str, u8, u8); 14] = [
+        (
+            "the published head is longer than any",
+            |s, size| {
+                let path = s.head(size).join("checkpoint");
+                let mut text = std::fs::read_to_string(&path).unwrap();
+                text.push_str(&"x".repeat(tlog::note::MAX_NOTE_BYTES));
+                std::fs::write(&path, text).unwrap();
+            },
+            "vvvivvvv",
+            10,
+            10,
+        ),
+        (
+            "the published head is a directory",
+            |s, size| {
+                let path = s.head(size).join("checkpoint");
+                std::fs::remove_file(&path).unwrap();
+                std::fs::create_dir(&path).unwrap();
+            },
+            "vvvivvvv",
+            10,
+            10,
+        ),
         (
             "a token is gone",
             |s, size| {
@@ -338,4 +363,121 @@ fn the_log_must_extend_the_head_that_the_auditor_holds() {
         "ivvvv??v",
         10,
     );
+}
+
+#[test]
+fn only_the_lines_of_those_who_count_and_their_own_times_say_what_came_after() {
+    use tlog::cosignature::Cosigner;
+
+    let store = Anchored::new();
+    let [one, two] = &store.witnesses;
+    let stranger = Cosigner::ed25519("witness.example/one", &[9; 32]).unwrap();
+    let early = jiff::Timestamp::now().as_second() + 10_000;
+    let late = early + 3_600;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // The stranger's line is told first; then old and new lines of the witnesses, an hour apart.
+    let told = [(&stranger, late), (one, early), (two, late), (one, late)];
+    let (first, size) = runtime.block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(store.path())).unwrap();
+        let head = recorder.publish().await.unwrap();
+        let dir = store.head(head.size);
+        let mut cosigned = std::fs::read_to_string(dir.join("checkpoint")).unwrap();
+        let mut first = None;
+        for (by, time) in told {
+            let (line, told) = cosignature(&head, by, time);
+            cosigned.push_str(&line);
+            first = first.or(Some(recorder.append(&told).await.unwrap()));
+        }
+        std::fs::write(dir.join("cosigned"), cosigned).unwrap();
+        let last = Draft::new(Kind::Environment, Source::Recorder);
+        recorder.append(&last).await.unwrap();
+        recorder.close().await.unwrap();
+        (first.unwrap().seq, head.size)
+    });
+    let log = evidence::Store::open(store.path()).unwrap().verifier_key();
+    // Where a time of theirs is known, behind each of the events that tell of them; and the exit code.
+    let not_before = |policy: Option<&str>| -> (Vec<Option<i64>>, u8) {
+        let options = Options {
+            policy: policy.map(|group| {
+                let text = store.policy_text(&log).replace("both 2", group);
+                tlog::policy::Policy::parse(text.as_bytes()).unwrap()
+            }),
+            ..Options::default()
+        };
+        let report = store.verify(&options);
+        let of = |seq: u64| {
+            let range = report
+                .brackets
+                .iter()
+                .find(|r| r.from <= seq && seq < r.to)
+                .unwrap();
+            let bound = range.not_before.as_ref().unwrap();
+            let time = bound.time.parse::<jiff::Timestamp>().unwrap().as_second();
+            Some(time).filter(|time| *time >= early)
+        };
+        let times = (1..=told.len() as u64).map(|at| of(first + at)).collect();
+        (times, report.exit_code())
+    };
+    let (early, late) = (Some(early), Some(late));
+    let (both, any) = (Some("both 2"), Some("both any"));
+    assert_eq!(not_before(both), (vec![None, None, early, late], 0));
+    assert_eq!(not_before(any), (vec![None, early, late, late], 0));
+    assert_eq!(not_before(None), (vec![late, late, late, late], 0));
+    // A line that is not there to be verified has told nothing.
+    let path = store.head(size).join("cosigned");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept = text.trim_end().rsplit_once('\n').unwrap().0;
+    std::fs::write(&path, format!("{kept}\n")).unwrap();
+    assert_eq!(not_before(both), (vec![None, None, early, early], 12));
+}
+
+#[test]
+fn an_authority_is_no_path() {
+    let store = Anchored::new();
+    let size = store.sizes[0];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let of = evidence::Store::open(store.path()).unwrap();
+    let told = (0..of.len()).find_map(|seq| {
+        let line = event::Line::parse(&of.event(seq).unwrap()).unwrap();
+        line.facts.filter(|_| line.kind == "anchor.timestamp")
+    });
+    let told = told.unwrap();
+    assert_eq!(told["size"], size);
+    drop(of);
+    for (name, code) in [
+        (RSA.to_owned(), 0),
+        (format!("../{size:020}/{RSA}"), 10),
+        (format!("./{RSA}"), 10),
+        (format!("\0{RSA}"), 10),
+        (String::new(), 10),
+        ("x".repeat(300), 10),
+        ("nobody".into(), 12),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut draft = Draft::new(Kind::AnchorTimestamp, Source::Recorder);
+        let mut facts = told.clone();
+        facts["authority"] = name.clone().into();
+        draft.facts = Some(facts);
+        let done = std::process::Command::new("cp")
+            .args(["-r", store.path().to_str().unwrap()])
+            .arg(dir.path().join("store"))
+            .status();
+        assert!(done.unwrap().success());
+        runtime.block_on(async {
+            let options = evidence::Options::new(dir.path().join("store"));
+            let recorder = evidence::Recorder::open(options).unwrap();
+            recorder.append(&draft).await.unwrap();
+            recorder.close().await.unwrap();
+        });
+        let report =
+            evidence::verify::run(&dir.path().join("store"), &store.options(), &mut |_| ());
+        let report = report.unwrap();
+        assert_eq!(report.exit_code(), code, "{name}: {:#?}", report.faults);
+    }
 }

@@ -150,6 +150,38 @@ impl Policy {
         self.quorum.is_some()
     }
 
+    /// Whether those witnesses that `vouches` says yes to are the quorum, or none is asked for.
+    pub fn is_quorum(&self, vouches: impl FnMut(&Witness) -> bool) -> bool {
+        self.quorum_of(vouches).is_none_or(|(_, met)| met)
+    }
+
+    /// The name of the quorum, if the policy asks for one, and whether the witnesses that `holds` says yes to
+    /// are it. Every witness is asked about once, in the order of the file. A definition refers only to earlier
+    /// ones, so that one pass in order suffices, however deep groups nest.
+    fn quorum_of<'p>(
+        &'p self,
+        mut holds: impl FnMut(&'p Witness) -> bool,
+    ) -> Option<(&'p [u8], bool)> {
+        let mut met: Vec<bool> = Vec::with_capacity(self.definitions.len());
+        for definition in &self.definitions {
+            let holds = match definition {
+                Definition::Witness(witness) => holds(witness),
+                Definition::Group {
+                    threshold, members, ..
+                } => {
+                    let of_members = members.iter().filter_map(|at| met.get(*at));
+                    of_members.filter(|met| **met).count() >= *threshold
+                }
+            };
+            met.push(holds);
+        }
+        self.quorum.map(|at| {
+            let name = self.definitions.get(at).map(Definition::name);
+            let met = met.get(at).copied();
+            (name.unwrap_or_default(), met.unwrap_or(false))
+        })
+    }
+
     /// Reads a checkpoint, and believes it only when it is of a log of the policy, signed by it, and
     /// cosigned by the quorum. Cosignatures of a time after `now` do not count; without `now`, any
     /// time does.
@@ -214,44 +246,26 @@ impl Policy {
         Ok(findings)
     }
 
-    /// Who of the witnesses is among `signers`, and what that makes of the quorum. A definition
-    /// refers only to earlier ones, so that one pass in order suffices, however deep groups nest.
+    /// Who of the witnesses is among `signers`, and what that makes of the quorum.
     fn evaluate<'p>(
         &'p self,
         signers: &[Signer<'_>],
         now: Option<Timestamp>,
         findings: &mut Findings<'p>,
     ) {
-        let mut met: Vec<bool> = Vec::with_capacity(self.definitions.len());
-        for definition in &self.definitions {
-            let holds = match definition {
-                Definition::Witness(witness) => {
-                    let of_witness = signers.iter().filter(|signer| *signer.key == witness.key);
-                    let in_time = of_witness
-                        .clone()
-                        .filter(|signer| now.is_none_or(|now| signer.time <= Some(now)))
-                        .map(|signer| signer.time)
-                        .max();
-                    match in_time {
-                        Some(time) => findings.cosigned.push((witness, time)),
-                        None if of_witness.count() != 0 => findings.ahead.push(witness),
-                        None => {}
-                    }
-                    in_time.is_some()
-                }
-                Definition::Group {
-                    threshold, members, ..
-                } => {
-                    let of_members = members.iter().filter_map(|at| met.get(*at));
-                    of_members.filter(|met| **met).count() >= *threshold
-                }
-            };
-            met.push(holds);
-        }
-        findings.quorum = self.quorum.map(|at| {
-            let name = self.definitions.get(at).map(Definition::name);
-            let met = met.get(at).copied();
-            (name.unwrap_or_default(), met.unwrap_or(false))
+        findings.quorum = self.quorum_of(|witness| {
+            let of_witness = signers.iter().filter(|signer| *signer.key == witness.key);
+            let in_time = of_witness
+                .clone()
+                .filter(|signer| now.is_none_or(|now| signer.time <= Some(now)))
+                .map(|signer| signer.time)
+                .max();
+            match in_time {
+                Some(time) => findings.cosigned.push((witness, time)),
+                None if of_witness.count() != 0 => findings.ahead.push(witness),
+                None => {}
+            }
+            in_time.is_some()
         });
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn brackets(outside: &[Outside], events: u64) -> Vec<Bracket> {
             anchor
                 .told
                 .iter()
-                .map(|seq| bound(anchor, anchor.earliest, *seq))
+                .map(|(seq, earliest)| bound(anchor, *earliest, *seq))
         })
         .collect();
     before.sort_by_key(|bound| bound.at);
@@ -156,9 +156,11 @@ mod tests {
             kind: Kind::Timestamp,
             name: "authority".into(),
             size,
-            earliest: Timestamp::from_second(earliest).unwrap(),
             latest: Timestamp::from_second(latest).unwrap(),
-            told: told.to_vec(),
+            told: told
+                .iter()
+                .map(|seq| (*seq, Timestamp::from_second(earliest).unwrap()))
+                .collect(),
             verified,
         }
     }
@@ -226,7 +228,7 @@ mod tests {
             prop_assert_eq!(ranges.last().map(|range| range.to), Some(events));
             for range in ranges {
                 for event in range.from..range.to {
-                    let before = counted().filter(|a| a.told[0] < event).map(|a| a.earliest).max();
+                    let before = counted().filter(|a| a.told[0].0 < event).map(|a| a.told[0].1).max();
                     let after = counted().filter(|a| a.size > event).map(|a| a.latest).min();
                     prop_assert_eq!(range.not_before.as_ref().map(|b| b.moment), before);
                     prop_assert_eq!(range.not_after.as_ref().map(|b| b.moment), after);

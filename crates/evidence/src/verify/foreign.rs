@@ -127,21 +127,18 @@ fn signed(note: &Note, head: &Checkpoint, options: &Options, report: &mut Report
 }
 
 fn cosigned(findings: &Findings<'_>, asked: bool) -> Vec<Outside> {
-    let times = || {
-        findings.cosigned.iter().filter_map(|(_, time)| {
-            let seconds = i64::try_from(time.as_ref()?.seconds()).ok()?;
-            Timestamp::from_second(seconds).ok()
-        })
-    };
+    let times = findings.cosigned.iter().filter_map(|(_, time)| {
+        let seconds = i64::try_from(time.as_ref()?.seconds()).ok()?;
+        Timestamp::from_second(seconds).ok()
+    });
     let names = findings.cosigned.iter().map(|(w, _)| w.key.name());
-    let (Some(earliest), Some(latest)) = (times().min(), times().max()) else {
+    let Some(latest) = times.max() else {
         return Vec::new();
     };
     vec![Outside {
         kind: Kind::Witness,
         name: names.collect::<Vec<_>>().join(", "),
         size: findings.checkpoint.size(),
-        earliest,
         latest,
         told: Vec::new(),
         verified: !asked || findings.meets_quorum(),

@@ -51,6 +51,24 @@ pub(crate) fn stamp(authority: &Authority, name: &str, bytes: &[u8]) -> Vec<u8> 
         .unwrap()
 }
 
+/// The line by which `witness` cosigns `head` at `time`, and the event that tells of it.
+pub(crate) fn cosignature(head: &Published, witness: &Cosigner, time: i64) -> (String, Draft) {
+    let stated = tlog::cosignature::Timestamp::new(time.unsigned_abs()).unwrap();
+    let body: tlog::Checkpoint = head.note.text().parse().unwrap();
+    let line = witness.cosign(&body, stated).unwrap().to_string();
+    let facts = json!({
+        "witness": witness.verifying_key().name(),
+        "key": witness.verifying_key().to_string(),
+        "size": head.size,
+        "root": head.root.to_string(),
+        "time": jiff::Timestamp::from_second(time).unwrap().to_string(),
+        "signature": line,
+        "attempts": 1,
+        "waited_ms": 3,
+    });
+    (format!("{line}\n"), event(Kind::AnchorWitness, facts))
+}
+
 impl Anchored {
     /// Records some calls, publishes and anchors a head, and again.
     pub(crate) fn new() -> Self {
@@ -128,23 +146,11 @@ impl Anchored {
             })),
         )];
         let time = token.claims().gen_time.as_second();
-        let stated = tlog::cosignature::Timestamp::new(time.unsigned_abs()).unwrap();
-        let body: tlog::Checkpoint = head.note.text().parse().unwrap();
         let mut cosigned = checkpoint.clone();
         for witness in &self.witnesses {
-            let line = witness.cosign(&body, stated).unwrap().to_string();
-            cosigned.extend_from_slice(format!("{line}\n").as_bytes());
-            events.push(event(
-                Kind::AnchorWitness,
-                common(json!({
-                    "witness": witness.verifying_key().name(),
-                    "key": witness.verifying_key().to_string(),
-                    "time": jiff::Timestamp::from_second(time).unwrap().to_string(),
-                    "signature": line,
-                    "attempts": 1,
-                    "waited_ms": 3,
-                })),
-            ));
+            let (line, told) = cosignature(head, witness, time);
+            cosigned.extend_from_slice(line.as_bytes());
+            events.push(told);
         }
         std::fs::write(dir.join("cosigned"), cosigned).unwrap();
         events.push(event(

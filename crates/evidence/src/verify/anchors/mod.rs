@@ -60,16 +60,15 @@ pub struct Anchor {
 }
 
 /// What an anchor says about when events were: the head of `size` events existed by `latest`, and events behind
-/// those in `told` came after `earliest`.
+/// each of those in `told` came after the time beside it.
 #[derive(Debug, Clone)]
 pub(super) struct Outside {
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) size: u64,
-    pub(super) earliest: Timestamp,
     pub(super) latest: Timestamp,
-    /// Events that commit to the anchor's own bytes, which nobody could know before `earliest`.
-    pub(super) told: Vec<u64>,
+    /// Events that commit to the anchor's own bytes, and the time before which nobody could know these.
+    pub(super) told: Vec<(u64, Timestamp)>,
     /// Whether the auditor's trust reaches it.
     pub(super) verified: bool,
 }
@@ -168,7 +167,9 @@ impl Judge<'_> {
                 return None;
             }
             Err(why) => {
-                self.report.lacks(Subject::Time, format!("{path} ({why})"));
+                let detail = format!("{path}: {why}");
+                self.report
+                    .fault(Subject::Signature, "format", None, detail);
                 return None;
             }
         };
@@ -247,6 +248,10 @@ impl Judge<'_> {
             })
         };
         let first = of_name().next().map(|(seq, ..)| seq);
+        if name.contains(['/', '\0']) || name.is_empty() {
+            let detail = format!("an authority cannot be called {name:?}");
+            return self.report.fault(Subject::Time, "format", first, detail);
+        }
         let bytes = match self.read(&path, timestamp::MAX_RESPONSE_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return self.report.lacks(Subject::Time, as_told(&path, first)),
@@ -274,9 +279,8 @@ impl Judge<'_> {
                 kind: Kind::Timestamp,
                 name: name.to_owned(),
                 size,
-                earliest,
                 latest,
-                told: of_name().map(|(seq, ..)| seq).collect(),
+                told: of_name().map(|(seq, ..)| (seq, earliest)).collect(),
                 verified: found.verdict == Verdict::Valid,
             });
         }
@@ -323,47 +327,47 @@ impl Judge<'_> {
             }
         };
         for (seq, key, line) in lines() {
-            if !found.lines.contains(line) {
+            if !found.lines.contains_key(line) {
                 let name = key.split('+').next().unwrap_or_default();
                 let what = format!("the cosignature by {name} in {path}");
                 self.report
                     .lacks(Subject::Witnesses, as_told(&what, Some(seq)));
             }
         }
-        let times = || {
-            found.by.iter().filter_map(|(_, time, verdict, _)| {
-                let counts = *verdict == Verdict::Valid || self.options.policy.is_none();
-                time.filter(|_| counts)
+        // Without a policy everybody counts, and is worth nothing.
+        let counting = || {
+            found.by.iter().filter(|(_, time, verdict, _)| {
+                let in_time = time.is_none_or(|time| self.options.at.is_none_or(|at| time <= at));
+                in_time && (*verdict == Verdict::Valid || self.options.policy.is_none())
             })
         };
-        let counts = found.counts || self.options.policy.is_none();
-        if let (Some(earliest), Some(latest)) = (times().min(), times().max())
-            && counts
-            && self.options.at.is_none_or(|at| earliest <= at)
+        let latest = counting().filter_map(|(_, time, ..)| *time).max();
+        if let Some(latest) = latest
+            && (found.counts || self.options.policy.is_none())
         {
-            let names: Vec<&str> = found.by.iter().map(|(name, ..)| name.as_str()).collect();
+            let names: Vec<&str> = counting().map(|(name, ..)| name.as_str()).collect();
+            let told = found.told(lines().map(|(seq, _, line)| (seq, line)));
             self.outside.push(Outside {
                 kind: Kind::Witness,
                 name: names.join(", "),
                 size,
-                earliest,
                 latest,
-                told: lines().map(|(seq, ..)| seq).collect(),
+                told,
                 verified: found.counts,
             });
         }
-        for (name, time, verdict, detail) in found.by {
+        for (name, time, verdict, detail) in &found.by {
             let told_at = lines()
-                .find(|(_, key, _)| key.split('+').next() == Some(&name))
+                .find(|(.., line)| found.lines.get(*line).is_some_and(|l| l.name == *name))
                 .map(|(seq, ..)| seq);
             self.list(Anchor {
                 kind: Kind::Witness,
-                name,
+                name: name.clone(),
                 size,
                 time: time.map(|time| time.to_string()),
                 told_at,
-                verdict,
-                detail,
+                verdict: *verdict,
+                detail: detail.clone(),
             });
         }
     }
@@ -378,7 +382,10 @@ impl Judge<'_> {
 
     /// A small file: `None` where there is none.
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, String> {
-        let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let missing = |error: &std::io::Error| {
+            use std::io::ErrorKind::{NotADirectory, NotFound};
+            matches!(error.kind(), NotFound | NotADirectory)
+        };
         let len = match self.disk.open(path).and_then(|file| file.len()) {
             Err(error) if missing(&error) => return Ok(None),
             other => other.map_err(|error| error.to_string())?,
