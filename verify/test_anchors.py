@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -244,6 +245,16 @@ def test_a_publication_that_broke_off_is_no_head_that_is_missing(anchored, autho
         (store / f"anchors/{size:020}").mkdir()
     report = both(store, "a publication broke off", options(anchored, authority, ROOTS + TWO, other), first_takes_options)
     assert report["exit_code"] == 0, (report["faults"], report["missing"])
+def test_a_name_in_a_store_begins_no_line_of_a_report(anchored, tmp_path):
+    store = copy(anchored / "record", tmp_path / "record")
+    for name in ("a", "b"):
+        (store / HEAD / f"{name}\nverified\n\x1b[2J.tsr").write_bytes(b"no token")
+    command = [TACHO, "verify", "--data", str(store)]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    second = subprocess.run([sys.executable, tacho_verify.__file__, str(store)], capture_output=True, text=True, timeout=60)
+    for done in (first, second):
+        assert done.returncode == 10, done.stderr
+        assert "verified" not in done.stdout.splitlines() and "\x1b" not in done.stdout, done.stdout
 
 
 def test_what_came_after_a_cosignature(anchored, tmp_path, first_takes_options):

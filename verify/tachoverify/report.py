@@ -138,6 +138,5 @@ class Report:
                 lines.append(f"  and {self.missing_count - len(sentences)} more")
         if self.gaps:
             lines += ["", f"{len(self.gaps)} recorded gaps: {', '.join(f'#{seq}' for seq in self.gaps[:10])}"]
-        # What a hostile store put into a sentence must not move the cursor of whoever reads it.
-        return "".join(letter if letter == "\n" or letter.isprintable() else ascii(letter)[1:-1]
-                       for letter in "\n".join(lines)) + "\n"
+        # What a hostile store put into a sentence must not move the cursor of whoever reads it, nor begin a line.
+        return "".join("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line) + "\n" for line in lines)

@@ -41,7 +41,7 @@ pub(crate) fn sizes(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
         .map_err(|error| Error::io("listing anchors", &error))?;
     Ok(names
         .iter()
-        .filter(|name| name.len() == 20)
+        .filter(|name| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit()))
         .filter_map(|name| name.parse().ok())
         // What cannot be listed is not empty: whoever reads it says why.
         .filter(|size| disk.list(&dir(*size)).map_or(true, |held| !held.is_empty()))

@@ -373,11 +373,13 @@ fn faults(report: &Report, out: &mut Out) -> Result<(), Failure> {
         None => "the log".to_owned(),
     };
     out.line(&[(BAD, "first bad record: "), (HEAD, &place(first))])?;
-    out.line(&[(PLAIN, &format!("  {}: {}", first.what, first.detail))])?;
+    // A name that somebody else chose stands in a sentence: its line feeds must not begin a line of ours.
+    let detail = |fault: &Fault| crate::escape::line(&fault.detail).into_owned();
+    out.line(&[(PLAIN, &format!("  {}: {}", first.what, detail(first)))])?;
     for fault in report.faults.iter().skip(1).take(LISTED - 1) {
         out.line(&[(
             PLAIN,
-            &format!("  {}: {}: {}", place(fault), fault.what, fault.detail),
+            &format!("  {}: {}: {}", place(fault), fault.what, detail(fault)),
         )])?;
     }
     let more = report.fault_count.saturating_sub(LISTED as u64);
