@@ -245,6 +245,8 @@ def test_a_publication_that_broke_off_is_no_head_that_is_missing(anchored, autho
         (store / f"anchors/{size:020}").mkdir()
     report = both(store, "a publication broke off", options(anchored, authority, ROOTS + TWO, other), first_takes_options)
     assert report["exit_code"] == 0, (report["faults"], report["missing"])
+
+
 def test_a_name_in_a_store_begins_no_line_of_a_report(anchored, tmp_path):
     store = copy(anchored / "record", tmp_path / "record")
     for name in ("a", "b"):

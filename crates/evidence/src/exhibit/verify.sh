@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
 # Verifies one event of a Tachograph log with bash, openssl, sha256sum and xxd, and says what it could not check.
-# verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY]   exit 0 valid, 10 invalid, 12 not verifiable
-set -euo pipefail
-vkey='' roots='' policy=/dev/null quorum=none stamped=0 code=0; declare -A met=()
+# verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY] [DIRECTORY]    exit 0 valid, 10 invalid, 12 not verifiable
+set -euo pipefail; vkey='' roots='' policy=/dev/null quorum=none stamped=0 vouched=0 lacks=0; declare -A met=()
 while [ $# -gt 1 ]; do case $1 in --vkey) vkey=$2 ;; --roots) roots=$(realpath "$2") ;;
   --witnesses) policy=$(realpath "$2") quorum='' ;; *) break ;; esac; shift 2; done
-[ $# = 0 ] || { echo "usage: verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY]" >&2; exit 2; }
-cd "$(dirname "$0")"; tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
-say() { printf %s "$*" | tr -c '[:print:]' '?'; echo; } # what the exhibit holds does not reach a terminal as it is
-fail() { say "INVALID       $*"; exit 10; }
+if [ $# -gt 1 ] || [[ ${1-} == -* ]]; then sed -n 's/^# \(verify.sh .*\)    .*/usage: \1/p' "$0" >&2; exit 2; fi
+cd "${1:-$(dirname "$0")}"; tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
+say() { printf %s "$*" | tr -c '[:print:]' '?'; echo; }; fail() { say "INVALID       $*"; exit 10; } # escapes reach no terminal
 hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }; sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }
 signed() { # KEY TEXT NOTE: whether a line of NOTE is KEY's signature of TEXT; 2 no such line, 3 no Ed25519 key
   local name=${1%%+*} id=${1#*+} raw sig='' who blob; raw=$(hex "${id#*+}") id=${id%%+*}
@@ -36,6 +34,7 @@ say "VALID         content: event.json is event $seq of the $size under the head
 key=${vkey:-$(cat vkey)}; [ "${key%%+*}" = "${text[0]}" ] || fail "the head is of another log than the key"
 for note in epochs/*.note; do [ -e "$note" ] || continue # the key before vouches for each new one
   sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-) from=$(sed -n 's/^size //p' "$tmp/epoch")
+  [ "$(sed 2q "$tmp/epoch")" = $'tachograph/key-epoch/v1\n'"${text[0]}" ] || fail "$note hands over no key of this log"
   for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next
   if ! [[ $from =~ ^[1-9][0-9]{0,17}$ ]] || ((from >= size)); then fail "$note is of a key that may not sign this head"; fi; done
 signed "$key" "$tmp/text" checkpoint || fail "the head is not signed by $key"
@@ -48,8 +47,9 @@ while read -r word name by rest; do state=0; case $word in # C2SP tlog-policy
     if [[ $by =~ ^[1-9][0-9]?$ ]] && ((state >= by)); then met[$name]=1; fi ;;
   quorum) quorum=$name ;; esac; done <"$policy"
 if [ "$quorum" = none ]; then say "UNVERIFIABLE  witnesses: name those to ask for with --witnesses POLICY"
-elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the quorum of the policy cosigned the head"
-else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; code=12; fi
+elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the quorum of the policy cosigned the head"; vouched=1
+else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; lacks=12; fi
+[ $vouched = 1 ] || say "UNVERIFIABLE  epoch: whether another key had taken over before the head was signed is in the log alone"
 verify() { openssl ts -verify -in "$token" -data checkpoint -attime "$(date -d "$time" +%s)" -CAfile "$@" &>/dev/null; }
 for token in *.tsr; do { [ -n "$roots" ] && [ -e "$token" ]; } || continue
   time=$(openssl ts -reply -in "$token" -text 2>/dev/null | sed -n 's/\.[0-9]* / /; s/^Time stamp: //p') || fail "$token"
@@ -57,4 +57,4 @@ for token in *.tsr; do { [ -n "$roots" ] && [ -e "$token" ]; } || continue
   if verify "$roots"; then say "VALID         time: the head was there by $time ($token)"; stamped=1
   elif verify "$tmp/own" -partial_chain; then say "UNVERIFIABLE  time: $token is under none of the roots"; else fail "$token"; fi; done
 if [ -z "$roots" ]; then say "UNVERIFIABLE  time: name the authorities' roots with --roots FILE.pem"
-elif [ $stamped = 0 ]; then say "UNVERIFIABLE  time: no time-stamp is under the roots"; code=12; fi; exit $code
+elif [ $stamped = 0 ]; then say "UNVERIFIABLE  time: no time-stamp is under the roots"; lacks=12; fi; exit $((vouched || stamped ? lacks : 12))
