@@ -9,6 +9,7 @@ use super::*;
 use crate::{Store, VaultKey};
 use event::{Kind, Source};
 use std::io::ErrorKind;
+use std::time::Duration;
 use storage::{Fault, SimDisk};
 
 const SEEDS: &str = "vault/salts/";
