@@ -4,13 +4,14 @@ use crate::error::Error;
 use crate::events::{self, Random};
 use crate::quantiles::{Quantiles, median};
 use crate::report::{Goal, Report, float, mb};
-use crate::{disk, machine};
+use crate::{anchored, disk, machine};
 use evidence::{Options, Recorder};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PART: &str = "append";
 const LINE_BYTES: usize = 1024;
+const ANCHORED: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -74,7 +75,8 @@ pub(crate) fn run(args: &Args, dir: &Path, report: &mut Report) -> Result<(), Er
         }
         add(report, in_flight, &mut runs);
     }
-    Ok(())
+    // Long enough for a few checkpoints to be anchored.
+    anchored::run(dir, time.max(ANCHORED), args.repetitions, report)
 }
 
 fn add(report: &mut Report, in_flight: usize, runs: &mut [Run]) {

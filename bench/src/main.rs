@@ -4,6 +4,7 @@
 //! as a process of its own. Goals are stated with the figures, met or not. Nothing is asserted.
 
 mod agentdyn;
+mod anchored;
 mod append;
 mod conversation;
 mod disk;

@@ -35,14 +35,30 @@ impl Place {
         self.dir.display().to_string()
     }
 
-    /// Lays `head` down; durable when this returns. Blocks.
-    pub(crate) fn lay_down(&self, head: &Head, origin: &str) -> Result<(), Error> {
-        let held = read(&self.dir, origin)?;
-        if let Some(held) = held {
-            self.extends(&held, head.size, head.root)?;
-            if held.size() == head.size {
-                return Ok(());
+    /// Lays `head` down; durable when this returns. `had` is the size of the head that it took last in this session.
+    /// Blocks.
+    pub(crate) fn lay_down(
+        &self,
+        head: &Head,
+        origin: &str,
+        had: Option<u64>,
+    ) -> Result<(), Error> {
+        match (read(&self.dir, origin)?, had) {
+            (Some(held), _) => {
+                self.extends(&held, head.size, head.root)?;
+                if held.size() == head.size {
+                    return Ok(());
+                }
             }
+            // Laid down now, it would lie on this disk, under the place where the other one was mounted.
+            (None, Some(size)) => {
+                return Err(Error::Unreachable(format!(
+                    "the second place {} had a head of {size} events and has none now: it is not mounted any more, or was \
+                     emptied; where another disk is in its place, start the recorder again",
+                    self.name()
+                )));
+            }
+            (None, None) => {}
         }
         self.replace(origin, &head.bytes)
     }

@@ -117,7 +117,7 @@ impl Worker {
             *attempts += 1;
             let (since, attempts) = (*since, *attempts);
             let head = offer.head.clone();
-            let outcome = match self.attempt(&head).await {
+            let outcome = match self.attempt(&head, has).await {
                 Ok(had) => {
                     let effort = Effort {
                         attempts,
@@ -181,13 +181,13 @@ impl Worker {
         true
     }
 
-    async fn attempt(&mut self, head: &Arc<Head>) -> Result<Had, Error> {
+    async fn attempt(&mut self, head: &Arc<Head>, has: Option<u64>) -> Result<Had, Error> {
         let shared = self.shared.clone();
         match &mut self.anchor {
             Anchor::Timestamp(authority) => stamped(&shared, authority, head).await,
             Anchor::Witness(witness) => cosigned(&shared, witness, head).await,
             Anchor::Copy { place, hanging } => {
-                laid_down(&shared.origin, place, hanging, head).await?;
+                laid_down(&shared.origin, place, hanging, (head, has)).await?;
                 Ok(Had {
                     at: Timestamp::now(),
                     facts: json!({
@@ -246,7 +246,7 @@ async fn laid_down(
     origin: &str,
     place: &Place,
     hanging: &mut Option<JoinHandle<Result<(), Error>>>,
-    head: &Arc<Head>,
+    (head, has): (&Arc<Head>, Option<u64>),
 ) -> Result<(), Error> {
     let slow = || {
         Error::Unreachable(format!(
@@ -262,7 +262,7 @@ async fn laid_down(
     }
     let task = {
         let (place, head, origin) = (place.clone(), head.clone(), origin.to_owned());
-        tokio::task::spawn_blocking(move || place.lay_down(&head, &origin))
+        tokio::task::spawn_blocking(move || place.lay_down(&head, &origin, has))
     };
     match tokio::time::timeout(COPY_TIME, hanging.insert(task)).await {
         Ok(done) => {

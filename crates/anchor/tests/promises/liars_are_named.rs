@@ -363,6 +363,19 @@ async fn a_second_place_that_is_not_there_is_not_made() {
     std::fs::create_dir(&place).unwrap();
     let standing = kept.handle.anchor_now().await.unwrap();
     assert!(standing.anchors[0].failing.is_none());
+    // Nor is it taken for one that is new when it goes away under way: what is left is an empty directory.
+    let aside = dir.path().join("aside");
+    std::fs::rename(&place, &aside).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    kept.append().await;
+    let standing = kept.handle.anchor_now().await.unwrap();
+    let why = standing.anchors[0].failing.clone().unwrap();
+    assert!(why.error.contains("not mounted any more"), "{why:?}");
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::rename(&aside, &place).unwrap();
+    let standing = kept.handle.anchor_now().await.unwrap();
+    assert!(standing.anchors[0].failing.is_none(), "{standing:?}");
     kept.close().await;
     // One within the record is refused before anything is done.
     let settings = Settings {
