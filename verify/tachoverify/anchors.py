@@ -21,6 +21,10 @@ from .report import INVALID, UNVERIFIABLE, VALID, Report
 
 _MAX_FILES = 256
 UTC = datetime.timezone.utc
+#: A time that is stated in whole seconds may be any of its second.
+SECOND = datetime.timedelta(seconds=1)
+#: By how much the clocks of two outsiders may differ before they are said to contradict each other.
+CLOCKS_DIFFER = datetime.timedelta(seconds=5)
 
 
 @dataclass
@@ -256,7 +260,8 @@ class Anchors:
         if verdict == INVALID:
             report.fault("time", "altered", first, f"{path}: {detail}")
         elif claims:
-            around = datetime.timedelta(seconds=claims.accuracy_s or 0)
+            # An accuracy that is not stated is the authority's policy (RFC 3161, 2.4.2), and most state whole seconds.
+            around = SECOND if claims.accuracy_s is None else datetime.timedelta(seconds=claims.accuracy_s)
             earliest, latest = claims.gen_time - around, claims.gen_time + around
             if self._trust.at is None or earliest <= self._trust.at:
                 self.outside.append(Outside("timestamp", name, size, latest, [(one.seq, earliest) for one in told], verdict == VALID))
@@ -320,7 +325,7 @@ class Anchors:
         if times and (enough or policy is None):
             # Of each witness the newest.
             newest = {one.key or one.line: one.name for one in counting}
-            self.outside.append(Outside("witness", ", ".join(newest.values()), size, max(times), self._not_before(counting, told), enough))
+            self.outside.append(Outside("witness", ", ".join(newest.values()), size, max(times) + SECOND, self._not_before(counting, told), enough))
         for one in by:
             told_at = next((event.seq for event in told if event.line == one.line), None)
             self._list("witness", one.name, size, one.time, told_at, one.verdict, one.detail)
@@ -392,7 +397,7 @@ class Anchors:
             report.say("time", UNVERIFIABLE, "no outsider has vouched for a time" if not self.outside else
                        "time-stamps or cosignatures are there; whom to trust was not said (--roots, --policy)")
         report.brackets = brackets(self.outside, events)
-        if any(one["not_before"] and one["not_after"] and parse_time(one["not_before"]) > parse_time(one["not_after"])
+        if any(one["not_before"] and one["not_after"] and parse_time(one["not_before"]) - parse_time(one["not_after"]) > CLOCKS_DIFFER
                for one in report.brackets):
             report.say("time", UNVERIFIABLE, "outsiders contradict each other: an event lies behind an anchor and before an earlier one")
         trusted = any(one.verified for one in self.outside)

@@ -4,12 +4,21 @@
 //! made. An event under an anchored head was recorded before it. Both hold whatever the recorder's clock said.
 
 use super::anchors::{Kind, Outside};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Ranges listed; where there are more, neighbours are joined and their brackets are the wider.
 const MAX_RANGES: usize = 10_000;
+
+/// By how much the clocks of two outsiders may differ before they are said to contradict each other.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
+
+/// The last moment that somebody may mean who states a time in whole seconds.
+pub(super) fn end_of_second(time: Timestamp) -> Timestamp {
+    time.checked_add(SignedDuration::from_secs(1))
+        .unwrap_or(time)
+}
 
 /// One side of a bracket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,10 +57,12 @@ impl Bracket {
         bound.map(|bound| bound.moment)
     }
 
-    /// Whether the two sides contradict each other.
+    /// Whether the two sides contradict each other, by more than clocks may differ.
     pub(super) fn is_empty(&self) -> bool {
         match (&self.not_before, &self.not_after) {
-            (Some(before), Some(after)) => before.moment > after.moment,
+            (Some(before), Some(after)) => {
+                before.moment.duration_since(after.moment) > CLOCKS_DIFFER
+            }
             _ => false,
         }
     }
@@ -209,6 +220,20 @@ mod tests {
             told(&brackets(&anchors[2..], 30)),
             ["0..25 ?..250", "25..27 ?..?", "27..30 250..?"]
         );
+    }
+
+    #[test]
+    fn two_outsiders_contradict_each_other_by_more_than_their_clocks_may_differ() {
+        for (earliest, latest, contradict) in [(100, 101, false), (100, 95, false), (100, 94, true)]
+        {
+            let anchors = [
+                anchor(10, &[12], earliest, earliest, true),
+                anchor(20, &[21], latest, latest, true),
+            ];
+            let found = brackets(&anchors, 30);
+            let empty = found.iter().any(Bracket::is_empty);
+            assert_eq!(empty, contradict, "{earliest} {latest}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Verification of a log that another tool wrote: C2SP tlog-tiles, a checkpoint, and nothing else.
 
 use super::anchors::{Outside, seconds};
+use super::brackets::end_of_second;
 use super::heads::{self, Head, Held};
 use super::tiles::Tree;
 use super::{Error, Kind, Options, Progress, Report, Subject};
@@ -139,7 +140,7 @@ fn cosigned(findings: &Findings<'_>, asked: bool) -> Vec<Outside> {
         kind: Kind::Witness,
         name: names.collect::<Vec<_>>().join(", "),
         size: findings.checkpoint.size(),
-        latest,
+        latest: end_of_second(latest),
         told: Vec::new(),
         verified: !asked || findings.meets_quorum(),
     }]

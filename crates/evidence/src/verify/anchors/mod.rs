@@ -10,7 +10,7 @@ mod told;
 
 pub(super) use told::Told;
 
-use super::brackets::{Bracket, brackets};
+use super::brackets::{Bracket, brackets, end_of_second};
 use super::keys::{LogKeys, refuse};
 use super::tail::{cadences, tail};
 use super::{Options, Report, Subject, Verdict};
@@ -351,7 +351,7 @@ impl Judge<'_> {
                 kind: Kind::Witness,
                 name: names.join(", "),
                 size,
-                latest,
+                latest: end_of_second(latest),
                 told,
                 verified: found.counts,
             });

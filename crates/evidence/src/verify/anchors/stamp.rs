@@ -42,8 +42,11 @@ pub(super) fn judge(answer: &[u8], checkpoint: &[u8], options: &Options) -> Stam
         None => consistent(&token, &expected),
     };
     let claims = token.claims();
-    // RFC 3161 leaves an accuracy that is not stated to the authority's policy; none is assumed.
-    let bracket = claims.bracket(Accuracy::default());
+    // RFC 3161, section 2.4.2, leaves an accuracy that is not stated to the authority's policy, and most state whole seconds.
+    let bracket = claims.bracket(Accuracy {
+        seconds: 1,
+        ..Accuracy::default()
+    });
     Stamp {
         verdict,
         time: Some(claims.gen_time),
