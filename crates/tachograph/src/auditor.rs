@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, note};
 use evidence::VaultKey;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -55,12 +56,14 @@ pub(crate) fn file(path: &Path) -> Result<Vec<u8>, Failure> {
             .because(error)
             .hint("name a file that you may read")
     };
-    let len = fs_err::metadata(path)
-        .map_err(|error| cannot(&error))?
-        .len();
-    if len > MAX_FILE_BYTES {
+    // What has no length of its own, a device or a pipe, is bounded too.
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot(&error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Failure::usage(format!("{} is too long", path.display()))
-            .cause(format!("{len} bytes, the limit is {MAX_FILE_BYTES}")));
+            .cause(format!("the limit is {MAX_FILE_BYTES} bytes")));
     }
-    fs_err::read(path).map_err(|error| cannot(&error))
+    Ok(bytes)
 }

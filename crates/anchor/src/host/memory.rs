@@ -68,6 +68,7 @@ impl Host {
     /// stored; [`Error::Local`] for what the system says.
     pub fn open(options: Options) -> Result<Self, Error> {
         let io = |error: std::io::Error| Error::io(&options.dir.display().to_string(), &error);
+        refuse_other_things(&options.dir)?;
         let disk = LocalDisk::create(&options.dir).map_err(io)?;
         let lock = DirLock::take(&options.dir).map_err(|error| match error {
             LockError::Held => Error::Setting(format!(
@@ -311,6 +312,34 @@ fn identity(disk: &dyn Disk, wanted: Option<&str>) -> Result<(String, [u8; 32]),
         )));
     }
     Ok((key.name().to_owned(), seed))
+}
+
+/// A directory that holds anything else than a witness's memory, or one that was only begun, is left alone.
+fn refuse_other_things(dir: &std::path::Path) -> Result<(), Error> {
+    let io = |error: std::io::Error| Error::io(&dir.display().to_string(), &error);
+    let names = match std::fs::read_dir(dir) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(io)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    if names.iter().any(|name| name == VKEY) {
+        return Ok(());
+    }
+    let begun = ["lock", "keys", "recorder.tmp"];
+    match names
+        .iter()
+        .find(|name| !begun.iter().any(|own| *name == own))
+    {
+        Some(other) => Err(Error::Setting(format!(
+            "{} holds {} and no memory of a witness: name a directory of its own",
+            dir.display(),
+            other.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The head that was stored, which must be ours: a witness that forgot would cosign a fork. It is stored again before it

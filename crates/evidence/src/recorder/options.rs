@@ -42,7 +42,8 @@ impl Options {
             facts: serde_json::Map::new(),
             governance: String::new(),
             heartbeat: Duration::from_secs(30),
-            checkpoint: Duration::from_secs(1),
+            // Within a second of being durable an event is signed; making a checkpoint takes some of that.
+            checkpoint: Duration::from_millis(800),
             epoch: Duration::from_secs(24 * 60 * 60),
             token: None,
             segment_bytes: 32 << 20,

@@ -190,6 +190,16 @@ impl SettlerThread {
     ) -> Result<(), Error> {
         let epochs = self.settler.epochs();
         if what.epoch == epochs.in_force().number {
+            // What would be refused afterwards is refused before a key is destroyed for it.
+            let (start, end) = (epochs.in_force().start, self.progress.figures().0.events);
+            if let Some(size) = what.size.filter(|size| !(start..=end).contains(size)) {
+                let why = format!(
+                    "the key of epoch {} signs for sizes above {start}, and there are {end} events: it cannot be revoked from size {size} on",
+                    what.epoch
+                );
+                answer.send(Err(Error::Event(why))).ok();
+                return Ok(());
+            }
             return self.rotate(Asked::Revocation(what, answer));
         }
         let start = epochs.get(what.epoch).map_or(0, |epoch| epoch.start);
