@@ -375,6 +375,16 @@ fn who_was_asked_for_and_does_not_vouch_leaves_it_unverifiable() {
     std::fs::write(&policy, "").unwrap();
     let (code, said) = script(dir.path(), &["--witnesses", policy.to_str().unwrap()]);
     assert_eq!(code, 12, "{said}");
+    // The witnesses of one log vouch for many.
+    let other = tlog::note::SigningKey::from_seed("example.com/other", &[9; 32]).unwrap();
+    let other = named.replace(&auditor.vkey, &other.verifying_key().to_string());
+    std::fs::write(&policy, format!("{other}quorum one\n")).unwrap();
+    let (code, said) = script(dir.path(), &["--witnesses", policy.to_str().unwrap()]);
+    assert_eq!(code, 12, "{said}");
+    assert!(
+        said.contains("the policy names no key of this log"),
+        "{said}"
+    );
 }
 
 #[test]

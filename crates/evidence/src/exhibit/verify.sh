@@ -19,8 +19,7 @@ signed() { # KEY TEXT NOTE: whether a line of NOTE is KEY's signature of TEXT; 2
   openssl pkeyutl -verify -pubin -keyform DER -inkey "$tmp/key" -rawin -in "$tmp/message" -sigfile "$tmp/sig" &>/dev/null
 }
 sha256sum --check --strict --quiet SHA256SUMS &>/dev/null || fail "a file of this directory is not as it was written"
-if [ -e cosigned ]; then head=cosigned; else head=checkpoint; fi
-sed '1,/^$/d' event.tlog-proof | cmp -s - "$head" || fail "the receipt is under another head than $head"
+head=checkpoint; [ ! -e cosigned ] || head=cosigned; sed '1,/^$/d' event.tlog-proof | cmp -s - "$head" || fail "the receipt is under another head than $head"
 sed '/^$/,$d' "$head" >"$tmp/text"; sed '/^$/,$d' checkpoint | cmp -s - "$tmp/text" || fail "there are two heads"
 mapfile -t text <"$tmp/text"; mapfile -t path < <(sed '/^$/,$d' event.tlog-proof); size=${text[1]-} at=${path[1]-}; at=${at#index }
 if ! [[ "$size $at" =~ ^[1-9][0-9]{0,17}\ (0|[1-9][0-9]{0,17})$ ]] || ((at >= size)); then fail "event $at of $size"; fi
@@ -31,11 +30,11 @@ for sibling in "${path[@]:2}"; do ((last > 0)) || fail "the inclusion path is to
   else hash=$(sha "01$hash$(hex "$sibling")"); fi; at=$((at >> 1)) last=$((last >> 1)); done
 [ "$last $hash" = "0 $(hex "${text[2]-}")" ] || fail "event.json is not in the log at its place"
 say "VALID         content: event.json is event $seq of the $size under the head"
-key=${vkey:-$(cat vkey)}; [ "${key%%+*}" = "${text[0]}" ] || fail "the head is of another log than the key"
+key=${vkey:-$(cat vkey)} own=" $key "; [ "${key%%+*}" = "${text[0]}" ] || fail "the head is of another log than the key"
 for note in epochs/*.note; do [ -e "$note" ] || continue # the key before vouches for each new one
   sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-) from=$(sed -n 's/^size //p' "$tmp/epoch")
   [ "$(sed 2q "$tmp/epoch")" = $'tachograph/key-epoch/v1\n'"${text[0]}" ] || fail "$note hands over no key of this log"
-  for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next
+  for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next own+="$next "
   if ! [[ $from =~ ^[1-9][0-9]{0,17}$ ]] || ((from >= size)); then fail "$note is of a key that may not sign this head"; fi; done
 signed "$key" "$tmp/text" checkpoint || fail "the head is not signed by $key"
 say "VALID         signature: the log's key signed the head$([ -n "$vkey" ] || echo "; it came with the event: compare vkey")"
@@ -45,16 +44,17 @@ while read -r word name by rest; do state=0; case $word in # C2SP tlog-policy
     2) say "UNVERIFIABLE  witness: ${by%%+*} did not cosign" ;; *) say "UNVERIFIABLE  witness: ${by%%+*}: its key is not Ed25519" ;; esac ;;
   group) for one in $rest; do state=$((state + ${met[$one]:-0})); done; case $by in any) by=1 ;; all) by=$(wc -w <<<"$rest") ;; esac
     if [[ $by =~ ^[1-9][0-9]?$ ]] && ((state >= by)); then met[$name]=1; fi ;;
-  quorum) quorum=$name ;; esac; done <"$policy"
+  log) case $own in *" $name "*) logs=own ;; *) logs=${logs-other} ;; esac ;; quorum) quorum=$name ;; esac; done <"$policy"
+if [ "${logs-own}" = other ]; then say "UNVERIFIABLE  signature: the policy names no key of this log"; lacks=12; fi
 if [ "$quorum" = none ]; then say "UNVERIFIABLE  witnesses: name those to ask for with --witnesses POLICY"
 elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the quorum of the policy cosigned the head"; vouched=1
 else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; lacks=12; fi
 [ $vouched = 1 ] || say "UNVERIFIABLE  epoch: whether another key had taken over before the head was signed is in the log alone"
 verify() { openssl ts -verify -in "$token" -data checkpoint -attime "$(date -d "$time" +%s)" -CAfile "$@" &>/dev/null; }
 for token in *.tsr; do { [ -n "$roots" ] && [ -e "$token" ]; } || continue
-  time=$(openssl ts -reply -in "$token" -text 2>/dev/null | sed -n 's/\.[0-9]* / /; s/^Time stamp: //p') || fail "$token"
+  stamp=$(openssl ts -reply -in "$token" -text 2>/dev/null) || fail "$token"; time=$(sed -n 's/\.[0-9]* / /; s/^Time stamp: //p' <<<"$stamp")
   openssl ts -reply -in "$token" -token_out 2>/dev/null | openssl pkcs7 -inform DER -print_certs >"$tmp/own" || fail "$token"
-  if verify "$roots"; then say "VALID         time: the head was there by $time ($token)"; stamped=1
+  if verify "$roots"; then say "VALID         time: the head was there by $time, accuracy $(sed -n 's/^Accuracy: //p' <<<"$stamp") ($token)"; stamped=1
   elif verify "$tmp/own" -partial_chain; then say "UNVERIFIABLE  time: $token is under none of the roots"; else fail "$token"; fi; done
 if [ -z "$roots" ]; then say "UNVERIFIABLE  time: name the authorities' roots with --roots FILE.pem"
 elif [ $stamped = 0 ]; then say "UNVERIFIABLE  time: no time-stamp is under the roots"; lacks=12; fi; exit $((vouched || stamped ? lacks : 12))
