@@ -285,6 +285,11 @@ class Verification:
         count = len(self.epochs.all)
         report.say("epoch", VALID, "one key has been in force from the beginning" if count == 1 else
                    f"{count} keys followed each other, each handed over by the one before")
+        for epoch in self.epochs.all:
+            if epoch.revoked:
+                size, event = epoch.revoked
+                report.say("epoch", VALID, f"the key of epoch {epoch.number} was revoked by event {event}: it counts for heads of"
+                           f" up to {size} events")
 
     def _judge_checkpoint(self) -> None:
         """Holds the events against the log's own newest checkpoint."""

@@ -227,11 +227,14 @@ fn a_revocation_that_makes_no_sense_is_refused() {
             (0, None, "no such epoch"),
             (9, None, "no such epoch"),
             (1, Some(1_000), "beyond its end"),
+            (2, Some(1_000), "in force, and beyond what there is"),
+            (2, Some(0), "in force, and before it began"),
             (1, None, ""),
             (1, None, "two\nlines"),
         ] {
             let error = recorder.revoke(epoch, size, reason).await.unwrap_err();
             assert!(matches!(error, Error::Event(_)), "{error}");
+            assert_eq!(recorder.status().epoch, 2, "no key was destroyed for it");
         }
         let draft = Draft::new(Kind::KeyRevoked, Source::Recorder);
         assert!(matches!(
@@ -316,7 +319,13 @@ fn a_log_whose_key_was_just_revoked_verifies_while_it_is_written() {
             let revoked = recorder.revoke(epoch, None, "it was stolen").await.unwrap();
             assert_eq!(revoked.epoch, epoch);
             let report = verified(&disk);
-            assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+            assert_eq!((report.exit_code(), &report.faults), (0, &vec![]));
+            let said = report
+                .claims
+                .iter()
+                .find(|claim| claim.claim == verify::Subject::Epoch);
+            let told = format!("the key of epoch {epoch} was revoked by event");
+            assert!(said.unwrap().detail.contains(&told), "{said:?}");
             let store = Store::open_on(Arc::new(disk.clone())).unwrap();
             assert!(store.checkpoint().unwrap().unwrap().size() > revoked.size);
         }

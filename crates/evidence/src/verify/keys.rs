@@ -98,6 +98,15 @@ impl LogKeys {
             }
         };
         report.rests(Subject::Epoch, detail);
+        for epoch in self.chain.iter() {
+            if let Some(revoked) = &epoch.revoked {
+                let detail = format!(
+                    "the key of epoch {} was revoked by event {}: it counts for heads of up to {} events",
+                    epoch.number, revoked.event, revoked.size
+                );
+                report.rests(Subject::Epoch, detail);
+            }
+        }
     }
 }
 
