@@ -1,8 +1,9 @@
-"""Every system call of the recorder fails, or is its last: nothing that was acknowledged is lost, nothing is called altered.
+"""Every system call fails, or is the process's last. Of the recorder: nothing that was acknowledged is lost, nothing is called
+altered. Of the witness: it agrees to no second history of a log, and forgets nothing that it agreed to.
 
-A fault costs about a second, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
+A fault costs a second or less, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
   TACHO_FAULTS=all          plays every one
-  TACHO_FAULTS=90           seconds to spend (default 60)
+  TACHO_FAULTS=90           seconds to spend on either (default 60 and 25)
   TACHO_FAULTS_SEED=7       another sample
   TACHO_FAULTS_ONLY=CASE    one alone, as a failure names it, e.g. seal:settler:fsync:3:EIO
 """
@@ -17,8 +18,9 @@ import tempfile
 import time
 
 import pytest
+import recorder_faults
+import witness_faults
 from faults import Case, Violation
-from recorder_faults import PATHS, Driver
 
 #: Most of a case is waiting.
 AT_A_TIME = 4
@@ -40,21 +42,32 @@ def root(tmp_path):
 
 @pytest.mark.timeout(6 * 3600)
 def test_no_fault_loses_what_was_acknowledged(root, model, figure):
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
-    if why := may_not_attach():
-        pytest.skip(f"strace may not look into a running process here: {why}")
-    driver = Driver(root, model.url)
+    needs_strace()
+    driver = recorder_faults.Driver(root, model.url)
+    sample("recorder", driver, recorder_faults.PATHS, 60, figure)
+
+
+@pytest.mark.timeout(6 * 3600)
+def test_no_fault_makes_a_witness_forget_or_agree_twice(root, figure):
+    needs_strace()
+    sample("witness", witness_faults.Driver(root), witness_faults.PATHS, 25, figure)
+
+
+def sample(name, driver, paths, seconds, figure):
+    """Plays as many of a driver's cases as there is time for; fails for each that did harm."""
     only = os.environ.get("TACHO_FAULTS_ONLY")
-    budget = os.environ.get("TACHO_FAULTS", "60")
+    budget = os.environ.get("TACHO_FAULTS", str(seconds))
     seed = int(os.environ.get("TACHO_FAULTS_SEED", "1"))
     if only:
-        driver.play(Case.parse(only))
+        case = Case.parse(only)
+        if case.path in paths:
+            driver.play(case)
         driver.close()
         return
-    listed = [case for name in PATHS for case in driver.list(name)]
-    played = plan(listed, random.Random(seed))
-    deadline = time.monotonic() + (float("inf") if budget == "all" else float(budget))
+    listed = [case for path in paths for case in driver.list(path)]
+    played = plan(listed, random.Random(seed), paths)
+    began = time.monotonic()
+    deadline = began + (float("inf") if budget == "all" else float(budget))
     done = hit = 0
     kinds = set()
     violations = []
@@ -76,10 +89,17 @@ def test_no_fault_loses_what_was_acknowledged(root, model, figure):
             if was_hit:
                 kinds.add(kind(case))
     driver.close()
-    figure(f"faults: {hit} of {len(listed)} made, of {len(kinds)} kinds of {len(set(map(kind, listed)))}; "
-           f"{done - hit} not met again; seed {seed}")
+    figure(f"{name} faults: {hit} of {len(listed)} made, of {len(kinds)} kinds of {len(set(map(kind, listed)))}; "
+           f"{done - hit} not met again; seed {seed}; {time.monotonic() - began:.0f} s")
     assert not violations, f"{len(violations)} of {hit} faults did harm:\n" + "\n".join(violations[:20])
     assert hit > done // 2, "most of what was listed is met again"
+
+
+def needs_strace() -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    if why := may_not_attach():
+        pytest.skip(f"strace may not look into a running process here: {why}")
 
 
 def may_not_attach() -> str | None:
@@ -100,7 +120,7 @@ def kind(case):
     return case.path, case.thread, case.syscall, case.fault
 
 
-def plan(listed, chance):
+def plan(listed, chance, paths):
     """All cases in the order of playing: one of each kind first, then the rest, the cheap rather before the dear."""
     listed = sorted(listed)
     chance.shuffle(listed)
@@ -111,5 +131,5 @@ def plan(listed, chance):
     chance.shuffle(first)
     chosen = set(first)
     rest = [case for case in listed if case not in chosen]
-    rest.sort(key=lambda case: chance.random() * PATHS[case.path].cost)
+    rest.sort(key=lambda case: chance.random() * paths[case.path].cost)
     return first + rest
