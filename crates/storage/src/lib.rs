@@ -10,6 +10,7 @@ mod disk;
 mod frame;
 mod local;
 mod lock;
+mod regular;
 mod sim;
 
 pub use disk::{Disk, DiskFile, MAX_READ_BYTES};
@@ -19,4 +20,5 @@ pub use frame::{
 };
 pub use local::LocalDisk;
 pub use lock::{DirLock, LockError};
+pub use regular::{open_regular, read_regular};
 pub use sim::{Choose, Fault, SimDisk};

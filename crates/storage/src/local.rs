@@ -6,6 +6,7 @@
 //! What remains: a file system that lies about `fsync` is not defended against here; anchors outside
 //! the machine are what shows it.
 
+use crate::regular::{open_regular, read_regular};
 use crate::{Disk, DiskFile, MAX_READ_BYTES};
 use fs_err as fs;
 use std::collections::HashSet;
@@ -94,24 +95,6 @@ impl LocalDisk {
         self.root.join(path)
     }
 
-    /// Opens what others may have put there: a pipe would keep whoever opens it waiting, a device may do anything. A link
-    /// to a regular file is one: an operator may keep old volumes elsewhere.
-    fn open_regular(&self, path: &str) -> io::Result<std::fs::File> {
-        let path = self.path(path);
-        let mut options = std::fs::OpenOptions::new();
-        let without_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        options.read(true).custom_flags(without_waiting);
-        let opened = fs::OpenOptions::from_options(options).open(&path)?;
-        let (file, path) = opened.into_parts();
-        if file.metadata()?.is_file() {
-            return Ok(file);
-        }
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{} is not a regular file", path.display()),
-        ))
-    }
-
     fn create_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(parent) => std::fs::DirBuilder::new()
@@ -192,25 +175,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 
 impl Disk for LocalDisk {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        use std::io::Read as _;
-        let file = self.open_regular(path)?;
-        let too_large = || {
-            let limit = MAX_READ_BYTES;
-            let path = self.path(path);
-            let detail = format!("{} has more than {limit} bytes", path.display());
-            io::Error::new(io::ErrorKind::FileTooLarge, detail)
-        };
-        let len = file.metadata()?.len();
-        if len > MAX_READ_BYTES {
-            return Err(too_large());
-        }
-        // It may grow while it is read.
-        let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_large())?);
-        file.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_READ_BYTES {
-            return Err(too_large());
-        }
-        Ok(bytes)
+        read_regular(&self.path(path), MAX_READ_BYTES)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
@@ -222,7 +187,8 @@ impl Disk for LocalDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.open_regular(path)?;
+        // An operator may keep old volumes elsewhere, and leave links.
+        let file = open_regular(&self.path(path))?;
         Ok(Box::new(LocalFile { file }))
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use storage::read_regular;
 
 /// Longest address file that is read.
 const MAX_BYTES: u64 = 4096;
@@ -41,15 +42,12 @@ impl Address {
     ///
     /// After a crash the file stays, so whoever reads it must expect that nobody answers.
     pub(crate) fn read(data: &Path) -> io::Result<Option<Self>> {
-        use std::io::Read as _;
-        let file = match std::fs::File::open(path(data)) {
-            Ok(file) => file,
+        let bytes = match read_regular(&path(data), MAX_BYTES) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut text = String::new();
-        file.take(MAX_BYTES).read_to_string(&mut text)?;
-        serde_json::from_str(&text)
+        serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(io::Error::from)
     }

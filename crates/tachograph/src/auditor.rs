@@ -2,9 +2,9 @@
 
 use crate::failure::{Failure, note};
 use evidence::VaultKey;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use storage::read_regular;
 
 /// Longest file of an auditor that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -51,19 +51,9 @@ fn key(path: &Path) -> Result<VaultKey, Failure> {
 
 /// The bytes of a file that the auditor named.
 pub(crate) fn file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let cannot = |error: &dyn std::error::Error| {
+    read_regular(path, MAX_FILE_BYTES).map_err(|error| {
         Failure::usage(format!("cannot read {}", path.display()))
-            .because(error)
-            .hint("name a file that you may read")
-    };
-    // What has no length of its own, a device or a pipe, is bounded too.
-    let mut bytes = Vec::new();
-    fs_err::File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| cannot(&error))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Failure::usage(format!("{} is too long", path.display()))
-            .cause(format!("the limit is {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(bytes)
+            .because(&error)
+            .hint("name a regular file of at most 1 MiB that you may read")
+    })
 }

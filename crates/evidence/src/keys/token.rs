@@ -271,7 +271,7 @@ impl Token {
     fn pin(&self) -> Result<AuthPin, Error> {
         let path = &self.settings.pin_file;
         let io = |error: std::io::Error| self.error(&format!("its PIN file: {error}"));
-        let file = fs_err::File::open(path).map_err(io)?;
+        let file = storage::open_regular(path).map_err(io)?;
         if file.metadata().map_err(io)?.permissions().mode() & OTHERS != 0 {
             let path = path.display();
             return Err(self.error(&format!(

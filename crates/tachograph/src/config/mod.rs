@@ -16,6 +16,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use storage::read_regular;
+
+/// Longest file that is read, in bytes: a configuration, or what it names.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Everything the configuration decides. The defaults are what a recorder without a file does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -194,8 +198,7 @@ impl Default for Config {
 impl Config {
     /// Reads `file`; every mistake in it is reported at once.
     pub(crate) fn load(file: &Path) -> Result<Self, Problems> {
-        let text =
-            fs_err::read_to_string(file).map_err(|error| Problems::unreadable(file, &error))?;
+        let text = read_text(file).map_err(|error| Problems::unreadable(file, &error))?;
         let folder = file.parent().unwrap_or(Path::new(""));
         read::read(&text, &file.display().to_string(), folder)
     }
@@ -262,6 +265,15 @@ impl From<&Config> for gateway::Config {
             governance: config.digest(),
         }
     }
+}
+
+/// A configuration, or what it names: a regular file of text, up to a bound.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let bytes = read_regular(path, MAX_FILE_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let detail = format!("{} is not UTF-8 text", path.display());
+        std::io::Error::new(std::io::ErrorKind::InvalidData, detail)
+    })
 }
 
 /// In hexadecimal.

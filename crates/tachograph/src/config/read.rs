@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
+use storage::read_regular;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -313,7 +314,7 @@ impl Reader<'_> {
 
     fn authorities(&mut self, section: &Section<'_, '_>) -> Option<Authorities> {
         let (path, place) = self.string(section, "ca_file")?;
-        let pem = match fs_err::read(self.folder.join(&path)) {
+        let pem = match read_regular(&self.folder.join(&path), super::MAX_FILE_BYTES) {
             Ok(pem) => pem,
             Err(error) => {
                 let what = format!("`ca_file` in {} cannot be read: {error}", section.title);

@@ -2,7 +2,7 @@
 
 use super::{Reader, Section};
 use crate::config::anchors::{Named, TimestampAuthority};
-use crate::config::{Config, sha256};
+use crate::config::{Config, read_text, sha256};
 use tlog::policy::Policy;
 
 const ANCHOR: &[&str] = &["publish", "require", "timestamp"];
@@ -95,8 +95,7 @@ impl Reader<'_> {
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<Named<T>> {
         let (path, place) = self.string(section, key)?;
-        let text =
-            fs_err::read_to_string(self.folder.join(&path)).map_err(|error| error.to_string());
+        let text = read_text(&self.folder.join(&path)).map_err(|error| error.to_string());
         match text.and_then(|text| read(&text).map(|value| (value, sha256(text.as_bytes())))) {
             Ok((value, sha256)) => Some(Named {
                 path,
