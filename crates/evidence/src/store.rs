@@ -73,6 +73,17 @@ impl Store {
         Self::open_keyed_by(Arc::new(LocalDisk::at(dir)), key)
     }
 
+    /// As [`Self::open_with`], where volumes of the vault may be missing: then bodies cannot be read that lay there,
+    /// and everything else can.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_what_is_left(dir: &Path, key: Option<VaultKey>) -> Result<Self, Error> {
+        let disk: Arc<dyn Disk> = Arc::new(LocalDisk::at(dir));
+        let keyring = |disk, origin: &str| Arc::new(Keyring::of_reader(disk, origin, key));
+        Self::open_keyed(disk, keyring, Vault::of_what_is_left)
+    }
+
     /// Opens any disk for reading.
     ///
     /// # Errors
@@ -83,19 +94,19 @@ impl Store {
 
     /// As [`Self::open_with`], on any disk.
     pub(crate) fn open_keyed_by(disk: Arc<dyn Disk>, key: Option<VaultKey>) -> Result<Self, Error> {
-        Self::open_keyed(disk, |disk, origin| {
-            Arc::new(Keyring::of_reader(disk, origin, key))
-        })
+        let keyring = |disk, origin: &str| Arc::new(Keyring::of_reader(disk, origin, key));
+        Self::open_keyed(disk, keyring, Vault::new)
     }
 
     /// As [`Self::open_on`], with the keys of the recorder.
     pub(crate) fn open_own(disk: Arc<dyn Disk>, keys: &Arc<Keyring>) -> Result<Self, Error> {
-        Self::open_keyed(disk, |_, _| keys.clone())
+        Self::open_keyed(disk, |_, _| keys.clone(), Vault::new)
     }
 
     fn open_keyed(
         disk: Arc<dyn Disk>,
         keyring: impl FnOnce(Arc<dyn Disk>, &str) -> Arc<Keyring>,
+        vault: impl FnOnce(Arc<Keyring>) -> Vault,
     ) -> Result<Self, Error> {
         layout::check(disk.as_ref())?;
         let vkey = keys::read_vkey(disk.as_ref())?;
@@ -107,7 +118,7 @@ impl Store {
             wal: WalView::default(),
             checkpoint: None,
             inner: Mutex::new(Inner {
-                vault: Vault::new(keys.clone()),
+                vault: vault(keys.clone()),
                 bundle: None,
                 salts: HashMap::new(),
                 sought_seeds: HashSet::new(),

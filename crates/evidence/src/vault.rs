@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::volume::{
     BlockAt, BodyRecord, ChunkBlock, is_only_begun, read_bodies, read_chunks, scan, volume_path,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use storage::{Disk, DiskFile};
 
@@ -33,6 +33,8 @@ pub(crate) struct Vault {
     body_cache: Vec<(BlockKey, Arc<Vec<BodyRecord>>)>,
     /// Blocks whose checksum was found right.
     read: HashSet<BlockKey>,
+    /// Volumes that should be there and are not, where the rest is read all the same.
+    missing: Option<BTreeSet<u64>>,
 }
 
 /// Body blocks kept at once.
@@ -48,7 +50,24 @@ impl Vault {
             chunk_cache: Vec::new(),
             body_cache: Vec::new(),
             read: HashSet::new(),
+            missing: None,
         }
+    }
+
+    /// As [`Self::new`], of which volumes may be missing.
+    pub(crate) fn of_what_is_left(keys: Arc<Keyring>) -> Self {
+        Self {
+            missing: Some(BTreeSet::new()),
+            ..Self::new(keys)
+        }
+    }
+
+    /// The volumes that were found to be missing, where that is borne.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = String> {
+        self.missing
+            .iter()
+            .flatten()
+            .map(|number| volume_path(*number))
     }
 
     /// Looks at what volumes hold up to `newest` and, in that one, up to `len`.
@@ -66,10 +85,17 @@ impl Vault {
                         if number == newest && len == 0 {
                             return Ok(());
                         }
-                        return Err(Error::Missing(path));
+                        let Some(missing) = &mut self.missing else {
+                            return Err(Error::Missing(path));
+                        };
+                        missing.insert(number);
+                        continue;
                     }
                     other => other.map_err(|error| Error::io(&path, &error))?,
                 };
+                if let Some(missing) = &mut self.missing {
+                    missing.remove(&number);
+                }
                 self.volumes.push(Volume {
                     number,
                     file,
@@ -142,16 +168,21 @@ impl Vault {
         Ok(records)
     }
 
+    fn chunk_block_at(&self, number: u64) -> Option<BlockAt> {
+        let blocks = &self.chunk_blocks;
+        let after = blocks.partition_point(|block| block.first <= number);
+        let block = after.checked_sub(1).and_then(|at| blocks.get(at)).copied();
+        block.filter(|block| number <= block.last)
+    }
+
+    /// Whether a volume has a chunk.
+    pub(crate) fn has_chunk(&self, number: u64) -> bool {
+        self.chunk_block_at(number).is_some()
+    }
+
     /// The block that holds a chunk; `None` where no volume has it.
     pub(crate) fn chunk_block(&mut self, number: u64) -> Result<Option<Arc<ChunkBlock>>, Error> {
-        let after = self
-            .chunk_blocks
-            .partition_point(|block| block.first <= number);
-        let block = after
-            .checked_sub(1)
-            .and_then(|at| self.chunk_blocks.get(at))
-            .copied();
-        let Some(block) = block.filter(|block| number <= block.last) else {
+        let Some(block) = self.chunk_block_at(number) else {
             return Ok(None);
         };
         let key = (block.volume, block.offset);

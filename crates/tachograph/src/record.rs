@@ -2,7 +2,7 @@
 //! about it said in words.
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use event::{Line, LineError};
 use evidence::{Entry, Error, Store, VaultKey};
 use std::path::Path;
@@ -18,6 +18,9 @@ const MIN_PREFIX: usize = 4;
 
 /// How much worse than a perfect match a suggestion may be (Jaro-Winkler, 1 is perfect).
 const SIMILAR: f64 = 0.8;
+
+/// How many events are named whose bodies are gone.
+const AFFECTED: usize = 10;
 
 /// How many suggestions a hint holds.
 const SUGGESTIONS: usize = 3;
@@ -48,7 +51,57 @@ pub(crate) fn open_with(data: &Path, key: Option<VaultKey>) -> Result<Store, Fai
             ));
         }
     }
-    Store::open_with(data, key).map_err(|error| unreadable(data, &error))
+    let store = Store::open_what_is_left(data, key).map_err(|error| unreadable(data, &error))?;
+    let missing = store.missing_volumes();
+    if !missing.is_empty() {
+        note(&format!(
+            "warning: {} is missing, and with it the bodies that lay there; the events are whole",
+            missing.join(", ")
+        ));
+    }
+    Ok(store)
+}
+
+/// What a person is told about a body of event `seq` that cannot be read.
+pub(crate) fn body_unreadable(data: &Path, store: &Store, seq: u64, error: &Error) -> Failure {
+    let missing = store.missing_volumes();
+    let (Error::Missing(_), false) = (error, missing.is_empty()) else {
+        return unreadable(data, error);
+    };
+    Failure::new(format!("a body of event {seq} cannot be read"))
+        .because(error)
+        .cause(affected(data, store))
+        .hint(put_back(&missing))
+}
+
+/// What to do about missing volumes.
+pub(crate) fn put_back(missing: &[String]) -> String {
+    format!(
+        "put {} back from a copy of the record: `tacho verify` says whether it is the right one",
+        missing.join(" and ")
+    )
+}
+
+/// Which events' bodies are gone with the volumes that are missing.
+pub(crate) fn affected(data: &Path, store: &Store) -> String {
+    let gone = |event: &Event| {
+        let mut bodies = event.line.bodies.iter();
+        bodies.any(|body| matches!(store.holds(body), Ok(false)))
+    };
+    // An event that cannot be read is told where it is asked for.
+    let events = store.events(0).filter_map(|entry| parse(data, entry).ok());
+    let seqs: Vec<u64> = events.filter(gone).map(|event| event.line.seq).collect();
+    let first: Vec<String> = seqs
+        .iter()
+        .take(AFFECTED)
+        .map(|seq| format!("#{seq}"))
+        .collect();
+    let more = if seqs.len() > AFFECTED { ", ..." } else { "" };
+    format!(
+        "bodies of {} are gone with it: {}{more}",
+        crate::describe::counted(seqs.len() as u64, "event"),
+        first.join(", ")
+    )
 }
 
 /// What a person is told about a store that cannot be read or written.

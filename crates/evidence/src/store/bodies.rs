@@ -9,15 +9,29 @@ use crate::wal_view::WalView;
 use event::BodyRef;
 use std::collections::hash_map;
 
+/// Something that no volume holds: it lay in one that is missing, where one is.
+fn not_there(inner: &Inner, what: String) -> Error {
+    let missing: Vec<String> = inner.vault.missing().collect();
+    Error::Missing(if missing.is_empty() {
+        what
+    } else {
+        missing.join(" or ")
+    })
+}
+
 impl Store {
+    /// Paths of the volumes that are missing, of a store that was opened for what is left of it.
+    #[must_use]
+    pub fn missing_volumes(&self) -> Vec<String> {
+        self.lock().vault.missing().collect()
+    }
+
     fn record(&self, inner: &mut Inner, id: u64) -> Result<BodyRecord, Error> {
         if let Some(record) = self.wal.body(id) {
             return Ok(record.clone());
         }
-        inner
-            .vault
-            .body(id)?
-            .ok_or_else(|| Error::Missing(format!("body {id}")))
+        let record = inner.vault.body(id)?;
+        record.ok_or_else(|| not_there(inner, format!("body {id}")))
     }
 
     /// Hands the plaintext of chunks `first .. first + count` to `each`, in order, in pieces of one
@@ -36,10 +50,8 @@ impl Store {
                 next += 1;
                 continue;
             }
-            let block = inner
-                .vault
-                .chunk_block(next)?
-                .ok_or_else(|| Error::Missing(format!("chunk {next}")))?;
+            let block = inner.vault.chunk_block(next)?;
+            let block = block.ok_or_else(|| not_there(inner, format!("chunk {next}")))?;
             let (held, bytes) = block.run(next, end).ok_or_else(|| {
                 Error::damaged(format!("chunk {next}"), "its block does not hold it")
             })?;
@@ -146,6 +158,24 @@ impl Store {
             ));
         }
         Ok(())
+    }
+
+    /// Whether all of a body is there. Reads what it is made of, and none of its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Locked`] without a key for it.
+    pub fn holds(&self, body: &BodyRef) -> Result<bool, Error> {
+        let inner = &mut *self.lock();
+        let record = match self.record(inner, body.id) {
+            Err(Error::Missing(_)) => return Ok(false),
+            other => other?,
+        };
+        let is_there =
+            |number| self.wal.chunk(number, &self.keys).is_some() || inner.vault.has_chunk(number);
+        let runs = WalView::runs(&record)?;
+        Ok(runs
+            .into_iter()
+            .all(|(first, count)| (first..first.saturating_add(count)).all(is_there)))
     }
 
     /// What is wrong with those parts of the vault that no event led to.

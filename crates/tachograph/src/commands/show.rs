@@ -59,7 +59,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
     match role {
         Some(role) => write_body(context, args, &store, &event, role, &mut out)?,
         None if context.json => out.exact_event(&event.entry.line)?,
-        None => write_event(&store, &event, &mut out)?,
+        None => write_event(context, &store, &event, &mut out)?,
     }
     out.flush()?;
     Ok(Exit::Done.into())
@@ -115,7 +115,7 @@ fn write_body(
     }
     let stored = store
         .body(reference)
-        .map_err(|error| record::unreadable(&context.data, &error))?;
+        .map_err(|error| record::body_unreadable(&context.data, store, event.line.seq, &error))?;
     let bytes = if args.decoded {
         decoded(reference, stored)?
     } else {
@@ -157,7 +157,12 @@ fn decoded(reference: &BodyRef, stored: Vec<u8>) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn write_event(store: &Store, event: &Event, out: &mut Out) -> Result<(), Failure> {
+fn write_event(
+    context: &Context,
+    store: &Store,
+    event: &Event,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let line = &event.line;
     out.line(&[
         (HEAD, &format!("event {}  ", line.seq)),
@@ -171,6 +176,12 @@ fn write_event(store: &Store, event: &Event, out: &mut Out) -> Result<(), Failur
     for reference in &line.bodies {
         out.end()?;
         write_excerpt(store, line.seq, reference, out)?;
+    }
+    let missing = store.missing_volumes();
+    if !missing.is_empty() && !line.bodies.is_empty() {
+        out.end()?;
+        out.line(&[(WARN, &record::affected(&context.data, store))])?;
+        out.line(&[(DIM, &record::put_back(&missing))])?;
     }
     Ok(())
 }
