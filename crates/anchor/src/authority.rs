@@ -9,7 +9,7 @@ use crate::settings::Authority;
 use aws_lc_rs::rand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use timestamp::{Expected, Imprint, MAX_RESPONSE_BYTES, Nonce, Request, Response};
+use timestamp::{Expected, Imprint, MAX_RESPONSE_BYTES, Nonce, Request, Response, Trust, Verified};
 
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
@@ -73,6 +73,26 @@ pub(crate) fn stored(
     Ok(stamp)
 }
 
+/// When an authority vouched for the checkpoint of that digest, by an answer that was stored.
+pub(crate) fn vouches(
+    response: &[u8],
+    checkpoint_sha256: [u8; 32],
+    trust: &Trust,
+) -> Result<Timestamp, Error> {
+    let expected = Expected::imprint(Imprint::sha256(checkpoint_sha256));
+    Ok(verify(response, &expected, trust)?.claims.gen_time)
+}
+
+fn verify(response: &[u8], expected: &Expected, trust: &Trust) -> Result<Verified, Error> {
+    let token = Response::from_der(response)
+        .map_err(|error| Error::Lies(error.to_string()))?
+        .into_token()
+        .map_err(|error| Error::Refused(error.to_string()))?;
+    token
+        .verify(expected, trust)
+        .map_err(|error| Error::Lies(error.to_string()))
+}
+
 /// A certificate has to be valid now as well: with the key of one that has expired, somebody could date back.
 fn judge(
     response: Vec<u8>,
@@ -81,14 +101,8 @@ fn judge(
     head: &Head,
 ) -> Result<Stamp, Error> {
     let now = Timestamp::now();
-    let token = Response::from_der(&response)
-        .map_err(|error| Error::Lies(error.to_string()))?
-        .into_token()
-        .map_err(|error| Error::Refused(error.to_string()))?;
     let trust = authority.trusted.trust().also_valid_at(now);
-    let verified = token
-        .verify(expected, &trust)
-        .map_err(|error| Error::Lies(error.to_string()))?;
+    let verified = verify(&response, expected, &trust)?;
     let claims = &verified.claims;
     let offset = offset::of_clock(claims.gen_time, now)?;
     let facts = json!({

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::facts::{self, shortened};
 use crate::known::Known;
 use crate::settings::{Settings, submission_prefix};
-use crate::standing::Kind;
+use crate::standing::{Kind, Label};
 use event::Draft;
 use evidence::Store;
 use serde::Serialize;
@@ -161,7 +161,10 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
         let answer = in_time(place, &found.origin).await;
         let kind = Kind::Copy.as_str();
         match answer {
-            Ok(None) => found.forgotten(kind, &name, known.to_place(&name)),
+            Ok(None) => {
+                let knew = known.to_place(&Label::copy(name.clone()));
+                found.forgotten(kind, &name, knew);
+            }
             Ok(Some(note)) => found.compare(&store, kind, &name, &note, &by_the_log)?,
             Err(error) => found.not_asked(kind, &name, &error),
         }
@@ -266,7 +269,7 @@ fn same(store: &Store, size: u64, root: Hash) -> Result<Verdict, Error> {
     })
 }
 
-async fn in_time(place: &Path, origin: &str) -> Result<Option<Note>, Error> {
+pub(crate) async fn in_time(place: &Path, origin: &str) -> Result<Option<Note>, Error> {
     let (dir, origin) = (place.to_owned(), origin.to_owned());
     let read = tokio::task::spawn_blocking(move || copy::read_note(&dir, &origin));
     match tokio::time::timeout(PLACE_TIME, read).await {

@@ -6,10 +6,12 @@
 use crate::Error;
 use crate::files::Files;
 use crate::head::Head;
+use crate::known::Known;
+use crate::standing::Label;
 use evidence::{Proofs, Store};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use storage::{Disk, LocalDisk};
+use storage::{Disk, LocalDisk, read_regular};
 use tlog::note::{MAX_NOTE_BYTES, Note};
 use tlog::{Checkpoint, Hash, witness};
 
@@ -50,17 +52,20 @@ impl Place {
                     return Ok(());
                 }
             }
-            // Laid down now, it would lie on this disk, under the place where the other one was mounted.
-            (None, Some(size)) => {
-                return Err(Error::Unreachable(format!(
-                    "the second place {} had a head of {size} events and has none now: it is not mounted any more, or was \
-                     emptied; where another disk is in its place, start the recorder again",
-                    self.name()
-                )));
-            }
+            (None, Some(size)) => return Err(self.forgot(size)),
             (None, None) => {}
         }
         self.replace(origin, &head.bytes)
+    }
+
+    /// Nothing lies there any more. Laid down now, a head would lie on this disk, under the place where the other one was
+    /// mounted.
+    fn forgot(&self, size: u64) -> Error {
+        Error::Unreachable(format!(
+            "the second place {} had a head of {size} events and has none now: it is not mounted any more, or was \
+             emptied; where another disk is in its place, start the recorder again",
+            self.name()
+        ))
     }
 
     fn replace(&self, origin: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -114,16 +119,18 @@ pub(crate) fn read_note(place: &Path, origin: &str) -> Result<Option<Note>, Erro
         )));
     }
     let file = place.join(path(origin, "head"));
-    let io = |error: &std::io::Error| Error::Unreachable(format!("{}: {error}", file.display()));
-    match std::fs::metadata(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(&error)),
-        Ok(meta) if meta.len() > MAX_NOTE_BYTES as u64 => {
-            return Err(Error::Lies(format!("{} is no checkpoint", file.display())));
+    let bytes = match read_regular(&file, MAX_NOTE_BYTES as u64) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::NotFound => Ok(None),
+                ErrorKind::InvalidInput | ErrorKind::FileTooLarge => {
+                    Err(Error::Lies(format!("its head is no checkpoint: {error}")))
+                }
+                _ => Err(Error::Unreachable(error.to_string())),
+            };
         }
-        Ok(_) => {}
-    }
-    let bytes = fs_err::read(&file).map_err(|error| io(&error))?;
+    };
     Note::parse(&bytes)
         .map(Some)
         .map_err(|error| Error::Lies(format!("{}: {error}", file.display())))
@@ -157,20 +164,27 @@ pub fn lay_down_last(data: &Path, place: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let origin = store.origin().to_owned();
-    let bytes = fs_err::read(data.join("log/checkpoint"))
+    let bytes = read_regular(&data.join("log/checkpoint"), MAX_NOTE_BYTES as u64)
         .map_err(|error| Error::io("reading the checkpoint", &error))?;
     let note = Note::parse(&bytes).map_err(|error| Error::Local(error.to_string()))?;
     if note.text() != last.to_string() {
         return Err(Error::Local("another recorder has begun".into()));
     }
     let place = Place::new(place, Proofs::of(data), store.verifier_key());
-    if let Some(held) = read(&place.dir, &origin)? {
-        place.extends(&held, last.size(), last.root())?;
+    let label = Label::copy(place.name());
+    match read(&place.dir, &origin)? {
+        Some(held) => place.extends(&held, last.size(), last.root())?,
+        None => {
+            // As at the start: who knew the log and knows nothing of it now is not asked to begin anew.
+            let knew = Known::by_record(&store, data).to_place(&label)?;
+            knew.map_or(Ok(()), |size| Err(place.forgot(size)))?;
+        }
     }
     place.replace(&origin, &bytes)?;
     let files = Files::of(data);
-    match files.standing() {
-        Some(standing) => files.keep_standing(&standing.with_last_copy(&place.name(), last.size())),
+    // One that cannot be read is told by `tacho status`, and does not undo what was laid down.
+    match files.standing().ok().flatten() {
+        Some(standing) => files.keep_standing(&standing.with_last_copy(&label, last.size())),
         None => Ok(()),
     }
 }

@@ -6,13 +6,19 @@ use evidence::Store;
 use evidence::epochs::Epochs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use storage::read_regular;
 use tlog::note::VerifyingKey;
+
+/// Longest file of a verifier key that is read.
+const MAX_VKEY_BYTES: u64 = 16 << 10;
 
 /// The key by which a log is known for ever: that of its first epoch. Its name is the log's origin.
 pub(crate) fn first_key(dir: &Path) -> Result<VerifyingKey, Error> {
     let path = dir.join("log/vkey");
-    let text = fs_err::read_to_string(&path).map_err(|error| Error::Local(error.to_string()))?;
-    text.trim_end()
+    let bytes =
+        read_regular(&path, MAX_VKEY_BYTES).map_err(|error| Error::Local(error.to_string()))?;
+    String::from_utf8_lossy(&bytes)
+        .trim_end()
         .parse()
         .map_err(|error| Error::Local(format!("{}: {error}", path.display())))
 }

@@ -1,7 +1,7 @@
 //! Anchors as events: names and spellings that verification relies on.
 
 use crate::head::Head;
-use crate::standing::{Failing, Kind};
+use crate::standing::{Failing, Kind, Label};
 use event::{Draft, Source};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -50,10 +50,11 @@ pub(crate) fn had(kind: Kind, own: Value, head: &Head, effort: Effort) -> Draft 
 }
 
 /// The event of an anchor that begins to fail.
-pub(crate) fn failed(kind: Kind, name: &str, failing: &Failing) -> Draft {
+pub(crate) fn failed(anchor: &Label, failing: &Failing) -> Draft {
     let facts = json!({
-        "anchor": kind.as_str(),
-        "name": name,
+        "anchor": anchor.kind.as_str(),
+        "name": anchor.name,
+        "key_id": anchor.key_id,
         "error": shortened(&failing.error),
         "since": failing.since,
         "incident": failing.incident.then_some(true),

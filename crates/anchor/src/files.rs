@@ -54,7 +54,7 @@ impl Files {
     }
 
     /// A file of at most `limit` bytes; `None` where there is none.
-    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
         let io = |error: &std::io::Error| Error::io(path, error);
         let len = match self.disk.open(path).and_then(|file| file.len()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -137,12 +137,22 @@ impl Files {
         self.publish(&path, text.as_bytes())
     }
 
-    /// What was last known, if anything was written that can be read.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        let bytes = self.read(STANDING, MAX_STANDING_BYTES).ok()??;
-        serde_json::from_slice(&bytes)
-            .ok()
-            .filter(Standing::is_readable)
+    /// What was last known; `None` where nothing was ever written.
+    ///
+    /// # Errors
+    /// What lies there cannot be read, or is no such thing.
+    pub(crate) fn standing(&self) -> Result<Option<Standing>, Error> {
+        let Some(bytes) = self.read(STANDING, MAX_STANDING_BYTES)? else {
+            return Ok(None);
+        };
+        let standing: Standing = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Local(format!("{STANDING} does not parse: {error}")))?;
+        if !standing.is_readable() {
+            return Err(Error::Local(format!(
+                "{STANDING} has a version that this program does not read"
+            )));
+        }
+        Ok(Some(standing))
     }
 
     /// Keeps what is known now. Lost in a crash, it costs a question.

@@ -122,8 +122,8 @@ impl Keeper {
         }
         let policy = settings.witnesses.clone();
         let policy = policy.filter(tlog::policy::Policy::asks_for_witnesses);
-        let names = anchors.iter().map(|(anchor, _)| anchor.label());
-        let board = Board::new(files.clone(), names, policy.is_some());
+        let labels = anchors.iter().map(|(anchor, _)| anchor.label());
+        let board = Board::new(files.clone(), labels, policy.is_some());
         let (demand, demands) = mpsc::channel(DEMANDS);
         let handle = Handle {
             standing: board.watch(),

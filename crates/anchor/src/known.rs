@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::files::Files;
-use crate::standing::Kind;
+use crate::standing::Label;
 use event::{Line, Source};
 use evidence::Store;
 use std::path::Path;
@@ -26,13 +26,14 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Events that the second place `name` had a checkpoint over at some time; `None` where it never had one.
-    pub(crate) fn to_place(&self, name: &str) -> Result<Option<u64>, Error> {
-        let standing = self.files.standing();
-        let last = standing.and_then(|standing| standing.size_of(Kind::Copy, name));
+    /// Events that this second place had a checkpoint over at some time; `None` where it never had one.
+    pub(crate) fn to_place(&self, place: &Label) -> Result<Option<u64>, Error> {
+        // The log tells it too, where the hint cannot be read.
+        let standing = self.files.standing().ok().flatten();
+        let last = standing.and_then(|standing| standing.size_of(place));
         match last {
             Some(size) => Ok(Some(size)),
-            None => self.told(event::Kind::AnchorCopy, "place", name),
+            None => self.told(event::Kind::AnchorCopy, "place", &place.name),
         }
     }
 

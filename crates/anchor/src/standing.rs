@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tlog::note::VerifyingKey;
 use tokio::sync::watch;
 
 /// Version of the form in which this is kept.
@@ -35,6 +36,39 @@ impl Kind {
     }
 }
 
+/// What tells an anchor from every other one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) kind: Kind,
+    /// As in events: the authority's, the name of the witness's key, the directory.
+    pub(crate) name: String,
+    /// Id of a witness's key: two keys may bear one name.
+    pub(crate) key_id: Option<String>,
+}
+
+impl Label {
+    pub(crate) fn authority(name: impl Into<String>) -> Self {
+        Self::of(Kind::Timestamp, name.into(), None)
+    }
+
+    pub(crate) fn witness(key: &VerifyingKey) -> Self {
+        let id = key.id().to_string();
+        Self::of(Kind::Witness, key.name().to_owned(), Some(id))
+    }
+
+    pub(crate) fn copy(place: impl Into<String>) -> Self {
+        Self::of(Kind::Copy, place.into(), None)
+    }
+
+    const fn of(kind: Kind, name: String, key_id: Option<String>) -> Self {
+        Self { kind, name, key_id }
+    }
+
+    fn is_of(&self, anchor: &Anchored) -> bool {
+        (self.kind, &self.name, &self.key_id) == (anchor.kind, &anchor.name, &anchor.key_id)
+    }
+}
+
 /// Everything that is known about the anchors of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -56,6 +90,9 @@ pub struct Anchored {
     pub kind: Kind,
     /// Authority, key name of the witness, or directory.
     pub name: String,
+    /// Id of the witness's key; `None` for other kinds, and in what was kept before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
     /// Size of the newest checkpoint it has; `None` before the first.
     pub size: Option<u64>,
     /// When that was, RFC 3339.
@@ -91,8 +128,10 @@ pub struct Quorum {
 
 impl Standing {
     /// What was last known of the record in `dir`; `None` where it never was anchored.
-    #[must_use]
-    pub fn last_known(dir: &Path) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Local`] where it was written down and cannot be read.
+    pub fn last_known(dir: &Path) -> Result<Option<Self>, Error> {
         Files::of(dir).standing()
     }
 
@@ -106,14 +145,14 @@ impl Standing {
         !self.anchors.is_empty()
     }
 
-    /// Size of the newest checkpoint that an anchor of `kind` has.
+    /// The anchor of `kind` that reaches farthest.
     #[must_use]
     pub fn newest(&self, kind: Kind) -> Option<&Anchored> {
         let of_kind = self.anchors.iter().filter(|anchor| anchor.kind == kind);
         of_kind.max_by_key(|anchor| anchor.size)
     }
 
-    /// Events that nothing outside knows of, of `durable` ones.
+    /// Events that nothing outside knows of, of `durable` ones, by what the recorder was last told.
     #[must_use]
     pub fn unanchored(&self, durable: u64) -> u64 {
         let newest = self.anchors.iter().filter_map(|anchor| anchor.size).max();
@@ -121,8 +160,8 @@ impl Standing {
     }
 
     /// What is known after the recorder has ended and its last checkpoint was laid down.
-    pub(crate) fn with_last_copy(mut self, place: &str, size: u64) -> Self {
-        if let Some(anchor) = self.anchor(Kind::Copy, place) {
+    pub(crate) fn with_last_copy(mut self, place: &Label, size: u64) -> Self {
+        if let Some(anchor) = self.anchor(place) {
             anchor.size = Some(size);
             anchor.at = Some(Timestamp::now().to_string());
             anchor.failing = None;
@@ -131,16 +170,26 @@ impl Standing {
     }
 
     /// Size of the newest checkpoint that this anchor has, where it has one.
-    pub(crate) fn size_of(&self, kind: Kind, name: &str) -> Option<u64> {
+    pub(crate) fn size_of(&self, label: &Label) -> Option<u64> {
         let mut anchors = self.anchors.iter();
-        let anchor = anchors.find(|anchor| anchor.kind == kind && anchor.name == name)?;
+        let anchor = anchors.find(|anchor| label.is_of(anchor))?;
         anchor.size.filter(|size| *size > 0)
     }
 
-    fn anchor(&mut self, kind: Kind, name: &str) -> Option<&mut Anchored> {
-        self.anchors
-            .iter_mut()
-            .find(|anchor| anchor.kind == kind && anchor.name == name)
+    fn anchor(&mut self, label: &Label) -> Option<&mut Anchored> {
+        self.anchors.iter_mut().find(|anchor| label.is_of(anchor))
+    }
+
+    /// What was last known of an anchor, also where its key was not told apart from others of its name then.
+    fn known(&self, label: &Label) -> Option<&Anchored> {
+        let find = |label: &Label| self.anchors.iter().find(|anchor| label.is_of(anchor));
+        find(label).or_else(|| {
+            let key_id = None;
+            find(&Label {
+                key_id,
+                ..label.clone()
+            })
+        })
     }
 }
 
@@ -156,19 +205,20 @@ pub(crate) struct Board {
 impl Board {
     /// The anchors that are configured, with what was last known of them: also what said that a history was rewritten,
     /// which a start does not settle.
-    pub(crate) fn new(
-        files: Files,
-        names: impl IntoIterator<Item = (Kind, String)>,
-        quorum: bool,
-    ) -> Self {
-        let mut last = files.standing().unwrap_or_default();
-        let anchors = names
+    pub(crate) fn new(files: Files, labels: impl IntoIterator<Item = Label>, quorum: bool) -> Self {
+        let last = files.standing().unwrap_or_else(|error| {
+            tracing::warn!(%error, "every anchor is asked again; that one knew another history is not known any more");
+            None
+        });
+        let last = last.unwrap_or_default();
+        let anchors = labels
             .into_iter()
-            .map(|(kind, name)| {
-                let known = last.anchor(kind, &name).cloned();
+            .map(|label| {
+                let known = last.known(&label).cloned();
                 Anchored {
-                    kind,
-                    name,
+                    kind: label.kind,
+                    name: label.name,
+                    key_id: label.key_id,
                     size: known.as_ref().and_then(|known| known.size),
                     at: known.as_ref().and_then(|known| known.at.clone()),
                     turn: 0,
@@ -196,8 +246,8 @@ impl Board {
     }
 
     /// The size that this anchor is known to have.
-    pub(crate) fn size(&self, kind: Kind, name: &str) -> Option<u64> {
-        self.standing.borrow().size_of(kind, name)
+    pub(crate) fn size(&self, label: &Label) -> Option<u64> {
+        self.standing.borrow().size_of(label)
     }
 
     fn change(&self, change: impl FnOnce(&mut Standing)) {
@@ -227,14 +277,13 @@ impl Board {
 
     pub(crate) fn has(
         &self,
-        kind: Kind,
-        name: &str,
+        label: &Label,
         (turn, size): (u64, u64),
         at: Timestamp,
         superseded: u64,
     ) {
         self.change(|standing| {
-            if let Some(anchor) = standing.anchor(kind, name) {
+            if let Some(anchor) = standing.anchor(label) {
                 anchor.size = Some(size);
                 anchor.at = Some(at.to_string());
                 anchor.turn = turn;
@@ -245,25 +294,19 @@ impl Board {
     }
 
     /// It was asked for a checkpoint that it has already.
-    pub(crate) fn has_already(&self, kind: Kind, name: &str, turn: u64) {
+    pub(crate) fn has_already(&self, label: &Label, turn: u64) {
         self.change(|standing| {
-            if let Some(anchor) = standing.anchor(kind, name) {
+            if let Some(anchor) = standing.anchor(label) {
                 anchor.turn = turn;
             }
         });
     }
 
     /// Returns whether this is the first failure in a row, or the first that says that a history was rewritten.
-    pub(crate) fn has_not(
-        &self,
-        kind: Kind,
-        name: &str,
-        turn: u64,
-        error: &Error,
-    ) -> Option<Failing> {
+    pub(crate) fn has_not(&self, label: &Label, turn: u64, error: &Error) -> Option<Failing> {
         let mut told = None;
         self.change(|standing| {
-            let Some(anchor) = standing.anchor(kind, name) else {
+            let Some(anchor) = standing.anchor(label) else {
                 return;
             };
             anchor.turn = turn;

@@ -8,6 +8,8 @@ use event::{Draft, Line, Source};
 use evidence::Store;
 use serde_json::json;
 use std::path::Path;
+use storage::read_regular;
+use tlog::note::MAX_NOTE_BYTES;
 
 /// Events of the recorder itself that may stand before the one that names the predecessor: start, key, check.
 const FIRST_EVENTS: usize = 64;
@@ -40,7 +42,7 @@ impl Successor {
             origin: store.origin().to_owned(),
             size,
             root: store.root(size)?.to_string(),
-            checkpoint_sha256: std::fs::read(old.join("log/checkpoint"))
+            checkpoint_sha256: read_regular(&old.join("log/checkpoint"), MAX_NOTE_BYTES as u64)
                 .ok()
                 .map(|bytes| hex::encode(sha256(&bytes))),
             mark: checked.and_then(|checked| checked.doubts().next().cloned()),
@@ -71,28 +73,38 @@ impl Successor {
     }
 }
 
-/// Whether the record in `dir` says that it succeeds the log `origin`; `None` where it is too young to have said
-/// anything: its first recorder was cut off among its own first events.
+/// What a record says of a log before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Succession {
+    /// It succeeds the log of this origin.
+    Of(String),
+    /// It began as a log of its own.
+    OfNone,
+    /// It is too young to have said anything: its first recorder was cut off among its own first events.
+    NotSaid,
+}
+
+/// What the record in `dir` succeeds.
 ///
 /// # Errors
 /// [`Error::Local`] where it cannot be read.
-pub fn is_successor_of(dir: &Path, origin: &str) -> Result<Option<bool>, Error> {
+pub fn succession(dir: &Path) -> Result<Succession, Error> {
     let store = Store::open(dir)?;
-    if store.origin() == origin {
-        return Ok(Some(false));
-    }
     for entry in store.events(0).take(FIRST_EVENTS) {
         let entry = entry?;
         let line = Line::parse(&entry.line).map_err(|error| Error::Local(error.to_string()))?;
         if line.kind == event::Kind::LogSuccessor.as_str() {
-            let named = line.facts.as_ref().and_then(|facts| facts.get("origin"));
-            return Ok(Some(named.and_then(|name| name.as_str()) == Some(origin)));
+            let facts = line.facts.unwrap_or_default();
+            let named = facts.get("origin").and_then(|name| name.as_str());
+            return Ok(Succession::Of(named.unwrap_or_default().to_owned()));
         }
         let ended = line.kind == event::Kind::RecorderStop.as_str();
         if ended || line.source != Source::Recorder.as_str() {
-            return Ok(Some(false));
+            return Ok(Succession::OfNone);
         }
     }
-    let young = store.len() <= FIRST_EVENTS as u64;
-    Ok(if young { None } else { Some(false) })
+    Ok(match store.len() <= FIRST_EVENTS as u64 {
+        true => Succession::NotSaid,
+        false => Succession::OfNone,
+    })
 }

@@ -13,7 +13,7 @@ use crate::facts::{self, Effort};
 use crate::files::Files;
 use crate::head::{Head, Offer};
 use crate::settings::Authority;
-use crate::standing::{Board, Kind};
+use crate::standing::{Board, Label};
 use crate::witness::Witness;
 use event::Draft;
 use evidence::Recorder;
@@ -42,12 +42,11 @@ pub(crate) enum Anchor {
 }
 
 impl Anchor {
-    /// Its kind and its name in events.
-    pub(crate) fn label(&self) -> (Kind, String) {
+    pub(crate) fn label(&self) -> Label {
         match self {
-            Self::Timestamp(authority) => (Kind::Timestamp, authority.name.clone()),
-            Self::Witness(witness) => (Kind::Witness, witness.key().name().to_owned()),
-            Self::Copy { place, .. } => (Kind::Copy, place.name()),
+            Self::Timestamp(authority) => Label::authority(&authority.name),
+            Self::Witness(witness) => Label::witness(witness.key()),
+            Self::Copy { place, .. } => Label::copy(place.name()),
         }
     }
 }
@@ -93,7 +92,7 @@ enum Outcome {
 impl Worker {
     /// Works until nobody offers anything any more, or the recorder takes no event.
     pub(crate) async fn run(mut self) {
-        let (kind, name) = self.anchor.label();
+        let label = self.anchor.label();
         let mut done = 0;
         // The size that it had last: a head that is offered twice is anchored once.
         let mut has = None;
@@ -109,7 +108,7 @@ impl Worker {
                 continue;
             };
             if has == Some(offer.head.size) {
-                self.shared.board.has_already(kind, &name, offer.turn);
+                self.shared.board.has_already(&label, offer.turn);
                 done = offer.turn;
                 continue;
             }
@@ -125,24 +124,18 @@ impl Worker {
                         superseded: (offer.turn - done).saturating_sub(1),
                     };
                     let board = &self.shared.board;
-                    board.has(
-                        kind,
-                        &name,
-                        (offer.turn, head.size),
-                        had.at,
-                        effort.superseded,
-                    );
+                    board.has(&label, (offer.turn, head.size), had.at, effort.superseded);
                     (done, has) = (offer.turn, Some(head.size));
                     (waiting, backoff) = (None, Backoff::default());
-                    Outcome::Had(facts::had(kind, had.facts, &head, effort))
+                    Outcome::Had(facts::had(label.kind, had.facts, &head, effort))
                 }
                 Err(error) => {
-                    let first = self.shared.board.has_not(kind, &name, offer.turn, &error);
+                    let first = self.shared.board.has_not(&label, offer.turn, &error);
                     if first.as_ref().is_some_and(|failing| failing.incident) {
                         self.shared.incident.store(true, Ordering::Relaxed);
                     }
-                    tracing::warn!(anchor = kind.as_str(), name, %error, "not anchored");
-                    Outcome::Failed(first.map(|failing| facts::failed(kind, &name, &failing)))
+                    tracing::warn!(anchor = label.kind.as_str(), name = label.name, %error, "not anchored");
+                    Outcome::Failed(first.map(|failing| facts::failed(&label, &failing)))
                 }
             };
             if !self.recorded(&outcome, offer.turn).await {
@@ -173,10 +166,10 @@ impl Worker {
         }
         tracing::warn!(kind = %draft.kind, %error, "the event of an anchor is not recorded");
         if let Outcome::Had(_) = outcome {
-            let (kind, name) = self.anchor.label();
             let error = Error::Local(format!("it was had, and is not recorded: {error}"));
             // Its event would go the way of this one.
-            drop(self.shared.board.has_not(kind, &name, turn, &error));
+            let label = self.anchor.label();
+            drop(self.shared.board.has_not(&label, turn, &error));
         }
         true
     }
@@ -217,7 +210,7 @@ async fn stamped(shared: &Shared, authority: &Authority, head: &Head) -> Result<
 
 async fn cosigned(shared: &Shared, witness: &Witness, head: &Head) -> Result<Had, Error> {
     let name = witness.key().name();
-    let known = shared.board.size(Kind::Witness, name);
+    let known = shared.board.size(&Label::witness(witness.key()));
     let cosigned = witness
         .cosign(&shared.client, head, known, &shared.keys)
         .await?;

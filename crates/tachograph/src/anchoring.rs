@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::record;
-use anchor::{Checked, Handle, Keeper, Settings, Successor};
+use anchor::{Checked, Handle, Keeper, Settings, Succession, Successor};
 use evidence::Recorder;
 use std::path::{Path, PathBuf};
 use tokio::sync::oneshot;
@@ -208,15 +208,23 @@ async fn succeed(
     if !data.join("format").exists() {
         return Ok(Some(successor));
     }
-    match anchor::is_successor_of(data, successor.origin()) {
-        Ok(None) => Ok(Some(successor)),
-        Ok(Some(true)) => Ok(None),
-        Ok(Some(false)) => Err(Failure::usage(format!(
-            "{} holds a record that has begun without succeeding {}",
-            data.display(),
-            old.display()
+    let begun = anchor::succession(data).map_err(|error| unreadable(&error))?;
+    let (here, old) = (data.display(), old.display());
+    match begun {
+        Succession::NotSaid => Ok(Some(successor)),
+        Succession::Of(origin) if origin == successor.origin() => Ok(None),
+        Succession::Of(origin) => Err(Failure::usage(format!(
+            "{here} already succeeds another log, {origin}, and not the one in {old}, {}",
+            successor.origin()
         ))
-        .hint("name a new directory with `--data DIR`")),
-        Err(error) => Err(unreadable(&error)),
+        .hint(format!(
+            "leave `--successor-of` out to go on with it, or begin another: `tacho serve --data NEW --successor-of {old}`"
+        ))),
+        Succession::OfNone => Err(Failure::usage(format!(
+            "{here} holds a log that began without succeeding the one in {old}"
+        ))
+        .hint(format!(
+            "leave `--successor-of` out to go on with it, or begin another: `tacho serve --data NEW --successor-of {old}`"
+        ))),
     }
 }

@@ -7,8 +7,9 @@
 //! On a loopback address every user of the machine may connect, agents too. They learn whether calls are recorded
 //! (`/healthz`) and nothing else: the rest is for who can read the token in `DIR/address`. Who asks without it is recorded.
 
+use crate::build;
+use crate::standing::View;
 use crate::trespass::Trespass;
-use crate::{build, standing};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use evidence::Recorder;
@@ -156,7 +157,11 @@ impl Operator {
                 "there is no room to record: calls are refused\n",
             ),
             "/status" => json(&report()),
-            "/" => text(StatusCode::OK, &report().to_text()),
+            "/" => {
+                let report = report();
+                let anchors = View::told(report.anchors.clone());
+                text(StatusCode::OK, &report.to_text(&anchors))
+            }
             _ => return text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -199,8 +204,8 @@ impl Operator {
 }
 
 impl Report {
-    /// For people.
-    pub(crate) fn to_text(&self) -> String {
+    /// For people, with what is known of the anchors.
+    pub(crate) fn to_text(&self, anchors: &View) -> String {
         let state = if self.is_recording() {
             "is recording"
         } else {
@@ -232,7 +237,7 @@ impl Report {
             self.governance,
             self.commit,
             self.pid,
-            standing::to_text(&self.anchors, self.durable_events),
+            anchors.to_text(self.durable_events),
         )
     }
 }
@@ -306,7 +311,7 @@ mod tests {
                 unanchored_events: 9,
             };
             assert_eq!(report.is_recording(), recording);
-            let text = report.to_text();
+            let text = report.to_text(&View::told(report.anchors.clone()));
             assert_eq!(text.contains("is recording"), recording, "{text}");
             assert_eq!(text.contains("no room"), !recording, "{text}");
         }

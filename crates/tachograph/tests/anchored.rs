@@ -232,6 +232,180 @@ fn an_earlier_copy_is_refused_and_a_successor_commits_to_it() {
     // A record that began as something else is not made a successor.
     let (code, _, err) = run(&data, &args);
     assert_eq!(code, 2, "{err}");
+    assert!(err.contains("began without succeeding"), "{err}");
+    // Nor is one that succeeds another log.
+    let other = dir.path().join("other");
+    Server::start(&other, &SERVE).end();
+    let (named, asked) = (vkey(&earlier), vkey(&other));
+    let origin = |vkey: &str| vkey.split('+').next().unwrap().to_owned();
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", other.to_str().unwrap()]);
+    let (code, out, err) = run(&new, &args);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    for words in [
+        "already succeeds another log",
+        &origin(&named),
+        &origin(&asked),
+        "leave `--successor-of` out",
+    ] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    assert_eq!(events(&new, "log.successor").len(), 1);
+}
+
+#[test]
+fn status_claims_what_it_has_read_back_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("a"), dir.path().join("place"));
+    std::fs::create_dir(&place).unwrap();
+    let text = "[copy]\ndirectory = \"place\"\n[timestamp.acme]\nurl = \"http://127.0.0.1:9/tsa\"\nroots = \"root.pem\"\n";
+    let openssl = testkit::authority::Authority::new().unwrap();
+    let root = openssl.pem(testkit::authority::ROOT).unwrap();
+    std::fs::write(dir.path().join("root.pem"), root).unwrap();
+    let config = config(dir.path(), text);
+    let serving = Server::recorder(&data, &config);
+    // The place has it and the authority is not there: both are said at once.
+    let status = status_until(&data, |status| status["kept"][1]["size"].is_u64());
+    assert_eq!(status["kept"][1]["kind"], "copy", "{status}");
+    serving.end();
+    let (_, out, _) = run(&data, &["status"]);
+    let name = place.display();
+    let all = format!("all events are known outside, to copy {name}; FAILING: timestamp acme");
+    assert!(out.contains(&all), "{out}");
+    let (_, out, _) = run(&data, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["unanchored_events"], 0, "{status}");
+
+    // The hint says the same as before, and the place is gone.
+    let aside = dir.path().join("aside");
+    std::fs::rename(&place, &aside).unwrap();
+    let (_, out, _) = run(&data, &["status"]);
+    assert!(!out.contains("all events are known"), "{out}");
+    for words in [
+        "nothing that is kept vouches",
+        "NOT THERE it had ",
+        "does not exist",
+    ] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let (_, out, _) = run(&data, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["unanchored_events"], status["events"], "{status}");
+    std::fs::rename(&aside, &place).unwrap();
+
+    // A hint that does not parse is not the same as none.
+    std::fs::write(data.join("anchors/standing.json"), "{").unwrap();
+    let (_, out, _) = run(&data, &["status"]);
+    for words in [
+        "anchors/standing.json does not parse",
+        "start the recorder",
+        "tacho events --kind anchor.",
+    ] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    assert!(!out.contains("NOTHING OUTSIDE"), "{out}");
+    let (_, out, _) = run(&data, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        status["anchors_error"]
+            .as_str()
+            .unwrap()
+            .contains("does not parse"),
+        "{status}"
+    );
+    Server::recorder(&data, &config).end();
+    let (_, out, _) = run(&data, &["status"]);
+    assert!(
+        out.contains("all events are known outside, to copy"),
+        "{out}"
+    );
+
+    // The events say who, how far and when; what verification lacks is a list, not clauses.
+    let (_, out, _) = run(&data, &["events", "--kind", "anchor."]);
+    for line in out.lines() {
+        let summary = line.rsplit("  ").next().unwrap().trim();
+        assert!(
+            summary.contains(" events")
+                || summary.contains("acme")
+                || summary.contains("nobody knows"),
+            "{line}"
+        );
+    }
+    for head in std::fs::read_dir(data.join("anchors")).unwrap() {
+        let checkpoint = head.unwrap().path().join("checkpoint");
+        if checkpoint.exists() {
+            std::fs::remove_file(checkpoint).unwrap();
+        }
+    }
+    let (code, out, _) = run(&data, &["verify"]);
+    assert_eq!(code, 12, "{out}");
+    let missing = out.split("\nmissing:\n").nth(1).unwrap();
+    let missing = missing.split("\n\n").next().unwrap();
+    assert!(missing.contains("which event"), "{out}");
+    assert!(missing.lines().all(|line| !line.ends_with(',')), "{out}");
+}
+
+#[test]
+fn a_witness_remembers_in_a_directory_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    Server::start(&data, &SERVE).end();
+    let other = dir.path().join("thesis");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("thesis.txt"), "mine").unwrap();
+    let log = vkey(&data);
+    let serve = ["witness", "serve", "--listen", "127.0.0.1:0", "--log", &log];
+    let (code, out, err) = run(&other, &serve);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(
+        err.contains("thesis.txt") && err.contains("a directory of its own"),
+        "{err}"
+    );
+    assert_eq!(
+        std::fs::read_dir(&other).unwrap().count(),
+        1,
+        "nothing was begun"
+    );
+}
+
+#[test]
+fn a_witness_may_sign_with_ml_dsa_44() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, memory) = (dir.path().join("a"), dir.path().join("w"));
+    Server::start(&data, &SERVE).end();
+    let log = vkey(&data);
+    let serve = ["witness", "serve", "--listen", "127.0.0.1:0", "--log", &log];
+    let args = [
+        &serve[..],
+        &["--name", "example.com/w", "--algorithm", "ml-dsa-44"],
+    ]
+    .concat();
+    let witness = Server::start(&memory, &args);
+    let (key, url) = (
+        witness.said("key").to_owned(),
+        witness.said("witness").to_owned(),
+    );
+    let policy = dir.path().join("policy");
+    std::fs::write(&policy, format!("witness w {key} {url}\nquorum w\n")).unwrap();
+    let config = config(dir.path(), "[witness]\npolicy = \"policy\"\n");
+    let serving = Server::recorder(&data, &config);
+    let (code, out, err) = run(&data, &["anchor"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("known outside, to witness example.com/w\n"),
+        "{out}"
+    );
+    serving.end();
+    witness.end();
+    std::fs::write(&policy, format!("log {log}\nwitness w {key}\nquorum w\n")).unwrap();
+    let (code, out, err) = run(&data, &["verify", "--policy", policy.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
+    // Its key stays what it is.
+    let (code, _, err) = run(&memory, &[&serve[..], &["--algorithm", "ed25519"]].concat());
+    assert!(
+        code == 2 && err.contains("leave `--algorithm` out"),
+        "{code}: {err}"
+    );
 }
 
 #[test]

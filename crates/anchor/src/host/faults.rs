@@ -1,6 +1,7 @@
 //! A write that fails, in every way in which one can: nobody ever learns of two histories of a log.
 
 use super::Host;
+use super::memory::Wanted;
 use crate::Error;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -60,7 +61,11 @@ fn request(history: char, old: u64, size: u64) -> Vec<u8> {
 
 fn open(disk: &SimDisk) -> Result<Host, Error> {
     let keys = vec![key().verifying_key().clone()];
-    Host::on(Box::new(disk.clone()), Some("example.com/w"), keys)
+    let wanted = Wanted {
+        name: Some("example.com/w"),
+        algorithm: None,
+    };
+    Host::on(Box::new(disk.clone()), wanted, keys)
 }
 
 /// As a task of the server asks: one that unwinds is gone, and the witness is not.

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard};
 use storage::{DirLock, Disk, LocalDisk, LockError};
 use tlog::Checkpoint;
 use tlog::cosignature::{self, Cosigner};
-use tlog::note::{Note, VerifyingKey};
+use tlog::note::{Algorithm, Note, VerifyingKey};
 use tlog::witness::{self, AddCheckpoint, Answer, Decision, Head, Refusal, Witness};
 use tokio::sync::watch;
 
@@ -27,6 +27,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The name of its key at its first start; a random one without.
     pub name: Option<String>,
+    /// How its key cosigns, chosen at its first start: Ed25519 without. One of the two that make cosignatures.
+    pub algorithm: Option<Algorithm>,
     /// The keys of the logs that it serves; each key's name is its log's origin.
     pub logs: Vec<VerifyingKey>,
 }
@@ -35,7 +37,6 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Host {
     disk: Box<dyn Disk>,
-    name: String,
     seed: [u8; 32],
     key: VerifyingKey,
     /// One request after the other: what one decided from is still so when it is stored. Lost by a request that panics.
@@ -63,7 +64,7 @@ impl Host {
     /// Takes the directory and remembers what lies there; makes a key at the first start.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a name that is none or another than before, keys that do not lead to those that were
+    /// [`Error::Setting`] for a name that is none, a name or an algorithm that is another than before, keys that do not lead to those that were
     /// learned, and where another witness runs there; [`Error::Memory`] where what lies there is not what this witness
     /// stored; [`Error::Local`] for what the system says.
     pub fn open(options: Options) -> Result<Self, Error> {
@@ -78,7 +79,11 @@ impl Host {
             LockError::Io(error) => io(error),
         })?;
         disk.sweep().map_err(io)?;
-        let host = Self::on(Box::new(disk), options.name.as_deref(), options.logs)?;
+        let wanted = Wanted {
+            name: options.name.as_deref(),
+            algorithm: options.algorithm,
+        };
+        let host = Self::on(Box::new(disk), wanted, options.logs)?;
         Ok(Self {
             _lock: Some(lock),
             ..host
@@ -88,11 +93,10 @@ impl Host {
     /// As [`Self::open`], on a disk that nobody else writes to.
     pub(super) fn on(
         disk: Box<dyn Disk>,
-        name: Option<&str>,
+        wanted: Wanted<'_>,
         keys: Vec<VerifyingKey>,
     ) -> Result<Self, Error> {
-        let (name, seed) = identity(disk.as_ref(), name)?;
-        let key = cosigner(&name, &seed)?.verifying_key().clone();
+        let (key, seed) = identity(disk.as_ref(), wanted)?;
         let mut logs: BTreeMap<String, Log> = BTreeMap::new();
         for log in keys {
             if let Some(known) = logs.get_mut(log.name()) {
@@ -114,7 +118,6 @@ impl Host {
         }
         Ok(Self {
             disk,
-            name,
             seed,
             key,
             logs: Mutex::new(logs),
@@ -181,7 +184,7 @@ impl Host {
         let keys = BTreeMap::from([(request.origin().to_owned(), log.keys.of_size(size))]);
         let failed = |error: tlog::Error| Error::Local(error.to_string());
         let witness =
-            Witness::new(vec![cosigner(&self.name, &self.seed)?], keys).map_err(failed)?;
+            Witness::new(vec![cosigner_of(&self.key, &self.seed)?], keys).map_err(failed)?;
         match witness
             .decide(&request, &log.head, now()?)
             .map_err(failed)?
@@ -243,9 +246,28 @@ impl Host {
     }
 }
 
-fn cosigner(name: &str, seed: &[u8; 32]) -> Result<Cosigner, Error> {
-    Cosigner::ed25519(name, seed)
-        .map_err(|error| Error::Setting(format!("the name `{name}`: {error}")))
+/// What the operator asks of the witness's key: chosen at the first start, the same ever after.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) algorithm: Option<Algorithm>,
+}
+
+fn cosigner(name: &str, algorithm: Algorithm, seed: &[u8; 32]) -> Result<Cosigner, Error> {
+    let cosigner = match algorithm {
+        Algorithm::Ed25519Cosignature => Cosigner::ed25519(name, seed),
+        Algorithm::MlDsa44Cosignature => Cosigner::ml_dsa_44(name, seed),
+        Algorithm::Ed25519 => {
+            let why = "a key of a log makes no cosignatures";
+            return Err(Error::Setting(format!("the name `{name}`: {why}")));
+        }
+    };
+    cosigner.map_err(|error| Error::Setting(format!("the name `{name}`: {error}")))
+}
+
+/// The private half of `key`, as `seed` makes it.
+fn cosigner_of(key: &VerifyingKey, seed: &[u8; 32]) -> Result<Cosigner, Error> {
+    cosigner(key.name(), key.algorithm(), seed)
 }
 
 fn now() -> Result<cosignature::Timestamp, Error> {
@@ -264,8 +286,8 @@ fn read(disk: &dyn Disk, path: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// The witness's name and seed. A key that is gone is not replaced: whoever trusts the old one would be told nothing.
-fn identity(disk: &dyn Disk, wanted: Option<&str>) -> Result<(String, [u8; 32]), Error> {
+/// The witness's key and its seed. A key that is gone is not replaced: whoever trusts the old one would be told nothing.
+fn identity(disk: &dyn Disk, wanted: Wanted<'_>) -> Result<(VerifyingKey, [u8; 32]), Error> {
     let vkey = read(disk, VKEY)?;
     let stored = read(disk, KEY)?;
     let seed = match (&stored, &vkey) {
@@ -287,31 +309,44 @@ fn identity(disk: &dyn Disk, wanted: Option<&str>) -> Result<(String, [u8; 32]),
         }
     };
     let Some(vkey) = vkey else {
-        let name = wanted.map_or_else(
+        let name = wanted.name.map_or_else(
             || format!("tachograph-witness/{}", ulid::Ulid::new()),
             str::to_owned,
         );
-        let line = format!("{}\n", cosigner(&name, &seed)?.verifying_key());
-        disk.publish(VKEY, line.as_bytes())
+        let algorithm = wanted.algorithm.unwrap_or(Algorithm::Ed25519Cosignature);
+        let key = cosigner(&name, algorithm, &seed)?.verifying_key().clone();
+        disk.publish(VKEY, format!("{key}\n").as_bytes())
             .map_err(|error| Error::io(VKEY, &error))?;
-        return Ok((name, seed));
+        return Ok((key, seed));
     };
     let key: VerifyingKey = vkey
         .trim_end()
         .parse()
         .map_err(|error| Error::Memory(format!("{VKEY}: {error}")))?;
-    if wanted.is_some_and(|wanted| wanted != key.name()) {
+    if wanted.name.is_some_and(|wanted| wanted != key.name()) {
         return Err(Error::Setting(format!(
             "this witness is {} since its first start; leave `--name` out or make another one elsewhere",
             key.name()
         )));
     }
-    if cosigner(key.name(), &seed)?.verifying_key() != &key {
+    if wanted
+        .algorithm
+        .is_some_and(|wanted| wanted != key.algorithm())
+    {
+        return Err(Error::Setting(
+            "this witness cosigns by another algorithm since its first start; leave `--algorithm` out or make another one \
+             elsewhere"
+                .into(),
+        ));
+    }
+    let made =
+        cosigner_of(&key, &seed).map_err(|error| Error::Memory(format!("{VKEY}: {error}")))?;
+    if made.verifying_key() != &key {
         return Err(Error::Memory(format!(
             "{KEY} is not the key that {VKEY} names"
         )));
     }
-    Ok((key.name().to_owned(), seed))
+    Ok((key, seed))
 }
 
 /// A directory that holds anything else than a witness's memory, or one that was only begun, is left alone.

@@ -107,7 +107,7 @@ async fn every_anchor_is_stored_and_recorded_and_verifies() {
     let last = std::fs::read(head_of(&place, key.name())).unwrap();
     let store = evidence::Store::open(&data).unwrap();
     assert_eq!(checkpoint_of(&last, &key).size(), store.len());
-    let standing = Standing::last_known(&data).unwrap();
+    let standing = Standing::last_known(&data).unwrap().unwrap();
     assert_eq!(standing.unanchored(store.len()), 0);
     witness.stop().await;
 }

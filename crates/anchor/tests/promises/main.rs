@@ -9,6 +9,7 @@
 )]
 
 mod anchors_are_evidence;
+mod kept_is_what_lies_there;
 mod liars_are_named;
 mod rewritten_logs_are_refused;
 mod rig;

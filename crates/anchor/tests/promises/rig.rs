@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testkit::authority::{Authority as OpenSsl, AuthorityServer, EC, ROOT};
-use tlog::note::VerifyingKey;
+use tlog::note::{Algorithm, VerifyingKey};
 use tlog::policy::Policy;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -116,9 +116,19 @@ pub(crate) struct Witnessing {
 
 impl Witnessing {
     pub(crate) async fn start(dir: &Path, logs: Vec<VerifyingKey>) -> Self {
+        Self::start_by(dir, logs, None).await
+    }
+
+    /// One whose key signs so.
+    pub(crate) async fn start_by(
+        dir: &Path,
+        logs: Vec<VerifyingKey>,
+        algorithm: Option<Algorithm>,
+    ) -> Self {
         let host = Host::open(HostOptions {
             dir: dir.to_owned(),
             name: Some("example.com/w".to_owned()),
+            algorithm,
             logs,
         })
         .unwrap();

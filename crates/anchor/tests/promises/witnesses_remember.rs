@@ -274,6 +274,7 @@ async fn what_it_remembers_is_its_own_or_it_does_not_start() {
         Host::open(Options {
             dir: dir.path().to_owned(),
             name: name.map(str::to_owned),
+            algorithm: None,
             logs: vec![key(1).verifying_key().clone()],
         })
     };

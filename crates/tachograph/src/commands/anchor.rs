@@ -5,7 +5,7 @@ use crate::control::{self, Order};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Out;
-use crate::standing;
+use crate::standing::View;
 use anchor::Standing;
 use std::process::ExitCode;
 
@@ -28,7 +28,8 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
     if context.json {
         out.json(&standing)?;
     } else {
-        out.text(&standing::to_text(&standing, standing.published))?;
+        let view = View::read_back(&context.data, standing.clone()).await;
+        out.text(&view.to_text(standing.published))?;
     }
     out.flush()?;
     Ok(exit(&standing).into())

@@ -6,12 +6,14 @@ use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::operator::Report;
 use crate::out::{Out, PLAIN, WARN};
+use crate::record;
+use crate::standing::View;
 use crate::summary::grouped;
-use crate::{record, standing};
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
     if let Some(address) = &address {
         match tokio::time::timeout(ANSWER_TIME, ask(address)).await {
             Ok(Ok(report)) => {
-                running(context, address, &report, &mut out)?;
+                running(context, address, &report, &mut out).await?;
                 out.flush()?;
                 return Ok(if report.is_recording() {
                     Exit::Done.into()
@@ -58,43 +60,53 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
             )),
         }
     }
-    stopped(context, address.is_some(), &mut out)?;
+    stopped(context, address.is_some(), &mut out).await?;
     out.flush()?;
     Ok(Exit::Failed.into())
 }
 
-fn running(
+async fn running(
     context: &Context,
     address: &Address,
     report: &Report,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    if context.json {
-        return out.json(&serde_json::json!({
-            "running": true,
-            "recording": report.is_recording(),
-            "gateway": address.gateway,
-            "console": address.console,
-            "recorder": report,
-        }));
+    let view = View::read_back(&context.data, report.anchors.clone()).await;
+    if !context.json {
+        return out.text(&report.to_text(&view));
     }
-    out.text(&report.to_text())
+    let answer = serde_json::json!({
+        "running": true,
+        "recording": report.is_recording(),
+        "gateway": address.gateway,
+        "console": address.console,
+        "recorder": report,
+    });
+    out.json(&with_anchors(answer, &view, report.durable_events))
 }
 
-fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failure> {
+/// What is known of the anchors, for scripts.
+fn with_anchors(mut answer: Value, view: &View, durable: u64) -> Value {
+    if let Some(members) = answer.as_object_mut() {
+        let known = view.to_json(durable);
+        members.extend(known.map(|(name, value)| (name.to_owned(), value)));
+    }
+    answer
+}
+
+async fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failure> {
     let store = record::open(&context.data)?;
-    let anchors = anchor::Standing::last_known(&context.data).unwrap_or_default();
+    let view = View::last_known(&context.data).await;
     if context.json {
-        return out.json(&serde_json::json!({
+        let answer = serde_json::json!({
             "running": false,
             "recording": false,
             "stopped_cleanly": !unclean,
             "data": context.data.display().to_string(),
             "events": store.len(),
             "log": store.origin(),
-            "anchors": anchors,
-            "unanchored_events": anchors.unanchored(store.len()),
-        }));
+        });
+        return out.json(&with_anchors(answer, &view, store.len()));
     }
     out.line(&[(WARN, "no recorder is running"), (PLAIN, " on this record")])?;
     out.end()?;
@@ -104,7 +116,7 @@ fn stopped(context: &Context, unclean: bool, out: &mut Out) -> Result<(), Failur
         store.origin(),
         grouped(store.len()),
     ))?;
-    out.text(&standing::to_text(&anchors, store.len()))?;
+    out.text(&view.to_text(store.len()))?;
     if unclean {
         out.text(
             "The last recorder did not stop in good order; the next start closes its calls.\n",

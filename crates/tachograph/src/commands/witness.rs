@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use tlog::note::VerifyingKey;
+use tlog::note::{Algorithm, VerifyingKey};
 use tokio::net::TcpListener;
 
 /// Arguments of `tacho witness`.
@@ -51,6 +51,28 @@ struct Serve {
     /// Name of the witness's key, chosen at its first start [default: random]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// How the witness's key cosigns, chosen at its first start [default: ed25519]
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<Signs>,
+}
+
+/// The ways of cosigning that C2SP tlog-cosignature has.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Signs {
+    /// Short signatures, which every client knows
+    Ed25519,
+    /// FIPS 204: holds against quantum computers; 3.4 KiB a signature
+    #[value(name = "ml-dsa-44")]
+    MlDsa44,
+}
+
+impl From<Signs> for Algorithm {
+    fn from(signs: Signs) -> Self {
+        match signs {
+            Signs::Ed25519 => Self::Ed25519Cosignature,
+            Signs::MlDsa44 => Self::MlDsa44Cosignature,
+        }
+    }
 }
 
 /// Where it listens, and what a policy names it by.
@@ -84,6 +106,7 @@ pub(crate) async fn execute(context: &Context, args: Args) -> Result<ExitCode, F
     let options = Options {
         dir: context.data.clone(),
         name: args.name,
+        algorithm: args.algorithm.map(Into::into),
         logs: args.logs,
     };
     let host = Host::open(options).map_err(|error| cannot_witness(&context.data, &error))?;
