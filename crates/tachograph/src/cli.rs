@@ -7,13 +7,16 @@ use clap::{ColorChoice, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A flight recorder and emergency brake for AI agents.
+/// A flight recorder for AI agents.
 #[derive(Debug, Parser)]
 #[command(
     name = "tacho",
     version = build::VERSION,
     long_version = build::LONG_VERSION,
-    about = "A flight recorder and emergency brake for AI agents",
+    about = "A flight recorder for AI agents",
+    long_about = "\
+A flight recorder for AI agents: it stands between an agent and everything the agent can touch, forwards every byte
+unchanged, and writes each call into a tamper-evident log before the call takes effect.",
     after_help = exit::HELP,
     subcommand_required = true,
     arg_required_else_help = true,

@@ -1,5 +1,7 @@
 //! One event in a few words, from its line alone.
 
+mod of_the_log;
+
 use crate::out::{BAD, DIM, GOOD, MODEL, PLAIN, TOOL, WARN};
 use crate::summary::grouped;
 use crate::when;
@@ -14,7 +16,14 @@ pub(crate) fn style(line: &Line) -> Style {
         return state_style(outcome.state);
     }
     match line.kind.parse() {
-        Ok(Kind::Gap | Kind::RunHistory | Kind::RecorderRecovered) => WARN,
+        Ok(
+            Kind::Gap
+            | Kind::RunHistory
+            | Kind::RecorderRecovered
+            | Kind::KeyRevoked
+            | Kind::AnchorFailed
+            | Kind::LogSuccessor,
+        ) => WARN,
         Ok(Kind::ModelRequest | Kind::ModelResponse) => MODEL,
         Ok(Kind::ToolRequest | Kind::ToolResponse) => TOOL,
         Ok(Kind::Heartbeat | Kind::Environment | Kind::Clock) => DIM,
@@ -62,6 +71,7 @@ pub(crate) fn describe(line: &Line) -> String {
         words.push(format!("{} {}", websocket.direction, websocket.opcode));
         words.extend(websocket.message_type.clone());
     }
+    words.extend(of_the_log::words(line));
     facts(line, &mut words);
     words.join(" · ")
 }

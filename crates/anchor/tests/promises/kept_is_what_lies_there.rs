@@ -35,7 +35,8 @@ async fn every_kind_is_read_back_and_what_is_gone_or_altered_is_not_counted() {
     let keeping = Keeping::start(&data, settings);
     keeping.append().await;
     let standing = keeping.handle.anchor_now().await.unwrap();
-    let size = Some(standing.published);
+    let published = standing.published;
+    let size = Some(published);
     let all = |size| {
         [
             (Kind::Timestamp, size),
@@ -62,7 +63,7 @@ async fn every_kind_is_read_back_and_what_is_gone_or_altered_is_not_counted() {
 
     // What was put in its place counts for nothing, and an older one does.
     let head = data.join(format!("anchors/{:020}", newest.unwrap()));
-    let older = data.join(format!("anchors/{:020}", size.unwrap()));
+    let older = data.join(format!("anchors/{:020}", published));
     assert_ne!(head, older);
     std::fs::copy(older.join("acme.tsr"), head.join("acme.tsr")).unwrap();
     std::fs::copy(older.join("cosigned"), head.join("cosigned")).unwrap();

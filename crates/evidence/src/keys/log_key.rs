@@ -1,6 +1,6 @@
 //! The private key of one epoch of the log: Ed25519, and ML-DSA-44 beside it.
 //!
-//! Ed25519 signs the checkpoint of every second; a published checkpoint bears both, so that it still counts when
+//! Ed25519 signs every checkpoint; a published checkpoint bears both, so that it still counts when
 //! the one of them has been broken. In a file both come of one seed. Where a token holds the Ed25519 key, the seed is
 //! that of the ML-DSA-44 key alone.
 

@@ -1,12 +1,14 @@
 //! `tacho demo`: plays a recorded incident through a real gateway and shows what the record says.
 
 use crate::commands::Context;
-use crate::demo::{AGENT, Agent, MCP_SERVER, RUN, Stage, Step, alter_one_letter};
+use crate::demo::{AGENT, Agent, Change, MCP_SERVER, Places, RUN, Stage, Step, alter_one_letter};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{BAD, DIM, HEAD, MODEL, Out, PLAIN, TOOL};
+use serde::Serialize;
+use serde_json::Value;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -26,7 +28,9 @@ The incident: a support agent reads a ticket with hidden instructions in it, exp
 table and mails it to a stranger. The model and the tools are scripted; the recorder between them
 and the agent is the real one. Nothing leaves this machine.
 
-At a terminal the recorder goes on until Ctrl-C, so that you can point an agent of your own at it.")]
+At a terminal the recorder goes on until Ctrl-C, so that you can point an agent of your own at it.
+With --data the record lies in DIR, and what --tamper alters in DIR-altered. With --json the demo
+prints one document when it is over: the steps, the timeline, what verification says.")]
 pub(crate) struct Args {
     /// Leave the recorder running after the incident, also where nobody watches
     #[arg(long)]
@@ -45,12 +49,32 @@ pub(crate) async fn execute(
     named: bool,
     args: Args,
 ) -> Result<ExitCode, Failure> {
-    let places = Places::prepare(context, named)?;
-    let data = &places.record;
+    if context.json && args.stay {
+        return Err(Failure::usage("--json and --stay do not go together")
+            .hint("the document is printed when the demo is over; leave --stay out"));
+    }
+    let places = Places::prepare(context, named, args.tamper)?;
     let mut out = Out::new(context);
     let stage = Stage::start().await?;
-    let mut recorder = Recorder::start(&places, &stage).await?;
+    let recorder = Recorder::start(&places, &stage).await?;
+    if context.json {
+        let document = gathered(recorder, &places, args.tamper).await?;
+        out.json(&document)?;
+    } else {
+        tell(recorder, &places, &args, &mut out).await?;
+    }
+    out.flush()?;
+    Ok(Exit::Done.into())
+}
 
+/// Plays and tells it, for a person.
+async fn tell(
+    mut recorder: Recorder,
+    places: &Places,
+    args: &Args,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let data = &places.record;
     out.line(&[
         (HEAD, "An incident, recorded. "),
         (
@@ -60,38 +84,116 @@ pub(crate) async fn execute(
     ])?;
     out.end()?;
     Agent::new(&recorder.gateway)
-        .work(|step| narrate(&mut out, &step))
+        .work(|step| narrate(out, &step))
         .await?;
 
     if args.stay || (std::io::stdout().is_terminal() && !args.no_stay) {
         recorder.until_signed(data).await?;
-        look(&mut out, data).await?;
+        look(out, data).await?;
         // Listened for before it is asked for: who reads the invitation may act on it at once.
         let mut interrupt = signal(SignalKind::interrupt())
             .map_err(|error| Failure::new("cannot listen for Ctrl-C").because(&error))?;
-        invite(&mut out, &recorder, data)?;
+        invite(out, &recorder, data)?;
         recorder.until(&mut interrupt).await?;
         recorder.stop().await?;
     } else {
         recorder.stop().await?;
-        look(&mut out, data).await?;
+        look(out, data).await?;
     }
     if args.tamper {
-        tamper(&mut out, &places).await?;
+        tamper(out, places).await?;
     }
     out.end()?;
     out.line(&[
         (DIM, "The recorder has stopped. The record stays in "),
         (PLAIN, &data.display().to_string()),
-    ])?;
-    out.flush()?;
-    Ok(Exit::Done.into())
+    ])
 }
 
-/// What a person would type next, and what it shows.
-async fn look(out: &mut Out, data: &Path) -> Result<(), Failure> {
-    show(out, data, &["timeline", RUN]).await?;
-    let code = show(out, data, &["verify"]).await?;
+/// The demo as a script gets it.
+#[derive(Debug, Serialize)]
+struct Document {
+    /// Directory of the record.
+    record: String,
+    /// What the agent did.
+    steps: Vec<Step>,
+    /// The answer to `tacho timeline RUN --json`.
+    timeline: Value,
+    /// The answer to `tacho verify --json`.
+    verify: Value,
+    /// What was altered in a copy, where that was asked for.
+    altered: Option<Altered>,
+}
+
+/// An altered copy.
+#[derive(Debug, Serialize)]
+struct Altered {
+    /// Directory of the copy.
+    record: String,
+    #[serde(flatten)]
+    change: Change,
+    /// The answer to `tacho verify --json` of the copy.
+    verify: Value,
+}
+
+/// Plays and gathers it, for a script.
+async fn gathered(
+    recorder: Recorder,
+    places: &Places,
+    tampered: bool,
+) -> Result<Document, Failure> {
+    let mut steps = Vec::new();
+    Agent::new(&recorder.gateway)
+        .work(|step| {
+            steps.push(step);
+            Ok(())
+        })
+        .await?;
+    recorder.stop().await?;
+    let data = &places.record;
+    let (_, timeline) = answer(data, &["timeline", RUN]).await?;
+    let (code, verify) = answer(data, &["verify"]).await?;
+    verified(code)?;
+    let altered = match tampered {
+        true => {
+            let change = alter_one_letter(data, &places.altered)?;
+            let (code, verify) = answer(&places.altered, &["verify"]).await?;
+            noticed(code)?;
+            Some(Altered {
+                record: places.altered.display().to_string(),
+                change,
+                verify,
+            })
+        }
+        false => None,
+    };
+    Ok(Document {
+        record: data.display().to_string(),
+        steps,
+        timeline,
+        verify,
+        altered,
+    })
+}
+
+/// What one of our own commands answers a script, with its exit code.
+async fn answer(data: &Path, words: &[&str]) -> Result<(i32, Value), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::new(format!("cannot run `tacho {}`", words.join(" "))).because(error)
+    };
+    let done = tacho(data)?
+        .arg("--json")
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .map_err(|error| failed(&error))?;
+    let value = serde_json::from_slice(&done.stdout).map_err(|error| failed(&error))?;
+    Ok((done.status.code().unwrap_or(-1), value))
+}
+
+fn verified(code: i32) -> Result<(), Failure> {
     if code == i32::from(Exit::Done.code()) {
         return Ok(());
     }
@@ -100,44 +202,24 @@ async fn look(out: &mut Out, data: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Where the demo keeps its things.
-struct Places {
-    /// The record.
-    record: PathBuf,
-    /// A directory of the demo's own: configuration, log, the altered copy.
-    own: PathBuf,
+fn noticed(code: i32) -> Result<(), Failure> {
+    if code == i32::from(Exit::Altered.code()) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "the change went unnoticed: this is a fault of Tachograph",
+    ))
 }
 
-impl Places {
-    fn prepare(context: &Context, named: bool) -> Result<Self, Failure> {
-        // The random end of a ULID: short enough to be typed.
-        let ulid = ulid::Ulid::new().to_string().to_lowercase();
-        let name = format!("tachograph-demo-{}", ulid.get(20..).unwrap_or(&ulid));
-        let own = std::env::temp_dir().join(name);
-        let record = if named {
-            context.data.clone()
-        } else {
-            own.join("record")
-        };
-        if std::fs::read_dir(&record).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Failure::usage(format!(
-                "{} is not empty, and a demo has no business in a real record",
-                record.display()
-            ))
-            .hint("name an empty directory with `--data DIR`, or none at all"));
-        }
-        for directory in [&own, &record] {
-            fs_err::create_dir_all(directory).map_err(|error| {
-                Failure::new("cannot make the demo's directory").because(&error)
-            })?;
-        }
-        Ok(Self { record, own })
-    }
+/// What a person would type next, and what it shows.
+async fn look(out: &mut Out, data: &Path) -> Result<(), Failure> {
+    show(out, data, &["timeline", RUN]).await?;
+    verified(show(out, data, &["verify"]).await?)
 }
 
 fn narrate(out: &mut Out, step: &Step) -> Result<(), Failure> {
     match step {
-        Step::Asked(task) => out.line(&[(MODEL, "  user   "), (PLAIN, task)])?,
+        Step::Asked { task } => out.line(&[(MODEL, "  user   "), (PLAIN, task)])?,
         Step::Called {
             tool,
             arguments,
@@ -154,7 +236,7 @@ fn narrate(out: &mut Out, step: &Step) -> Result<(), Failure> {
                 (DIM, &format!("  -> {result_bytes} bytes")),
             ])?;
         }
-        Step::Said(words) => out.line(&[(MODEL, "  model  "), (PLAIN, words)])?,
+        Step::Said { words } => out.line(&[(MODEL, "  model  "), (PLAIN, words)])?,
     }
     out.flush()
 }
@@ -194,8 +276,7 @@ fn tacho(data: &Path) -> Result<Command, Failure> {
 }
 
 async fn tamper(out: &mut Out, places: &Places) -> Result<(), Failure> {
-    let copy = places.own.join("altered");
-    let change = alter_one_letter(&places.record, &copy)?;
+    let change = alter_one_letter(&places.record, &places.altered)?;
     out.end()?;
     out.line(&[
         (BAD, "One letter changed "),
@@ -207,14 +288,9 @@ async fn tamper(out: &mut Out, places: &Places) -> Result<(), Failure> {
             ),
         ),
     ])?;
-    let code = show(out, &copy, &["verify"]).await?;
+    let code = show(out, &places.altered, &["verify"]).await?;
     out.line(&[(DIM, &format!("exit {code}"))])?;
-    if code == i32::from(Exit::Altered.code()) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        "the change went unnoticed: this is a fault of Tachograph",
-    ))
+    noticed(code)
 }
 
 fn invite(out: &mut Out, recorder: &Recorder, data: &Path) -> Result<(), Failure> {

@@ -74,7 +74,7 @@ fn exhibit(context: &Context, store: &Store, seq: u64) -> Result<Exhibit, Failur
             let failure =
                 Failure::with_exit(Exit::NotVerifiable, format!("event {seq} cannot be proven"));
             failure.because(&error).hint(
-                "a running recorder signs a head every second; `tacho events` lists what there is",
+                "a running recorder signs a head soon after each event; `tacho events` lists what there is",
             )
         }
         Error::Damaged { .. } | Error::Altered { .. } => {

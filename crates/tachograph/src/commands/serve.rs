@@ -1,7 +1,8 @@
 //! `tacho serve`: the recorder with its gateway and its operator's listener.
 //!
 //! Contract: one line on standard output once connections are accepted,
-//! `ready gateway=http://HOST:PORT console=http://HOST:PORT`. SIGTERM, SIGINT or SIGHUP: no new calls, open
+//! `ready gateway=http://HOST:PORT console=http://HOST:PORT`; with `--json` the document
+//! `{"ready":{"gateway":"http://HOST:PORT","console":"http://HOST:PORT"}}`. SIGTERM, SIGINT or SIGHUP: no new calls, open
 //! calls may end within a bound, the log is sealed, exit 0. A second signal cuts the wait short.
 
 use crate::address::Address;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 #[command(after_help = "\
 When it accepts connections it prints one line:
   ready gateway=http://127.0.0.1:8700 console=http://127.0.0.1:8701
+with --json {\"ready\":{\"gateway\":...,\"console\":...}}.
 
 Point an agent at it:
   ANTHROPIC_BASE_URL=http://127.0.0.1:8700/agent/NAME/anthropic
@@ -150,7 +152,7 @@ async fn record(
             socket.serve(&gateway, stopping())
         );
     });
-    announce(&context.data, address)?;
+    announce(context, address)?;
 
     let failed = tokio::select! {
         () = signals.next() => None,
@@ -277,14 +279,18 @@ fn absolute(data: &Path) -> PathBuf {
     std::path::absolute(data).unwrap_or_else(|_| data.to_owned())
 }
 
-fn announce(data: &Path, address: &Address) -> Result<(), Failure> {
+fn announce(context: &Context, address: &Address) -> Result<(), Failure> {
     address
-        .publish(data)
+        .publish(&context.data)
         .map_err(|error| Failure::new("cannot write the recorder's address").because(&error))?;
-    let line = format!(
-        "ready gateway={} console={}\n",
-        address.gateway, address.console
-    );
+    let (gateway, console) = (&address.gateway, &address.console);
+    let line = match context.json {
+        true => {
+            let ready = serde_json::json!({ "gateway": gateway, "console": console });
+            format!("{}\n", serde_json::json!({ "ready": ready }))
+        }
+        false => format!("ready gateway={gateway} console={console}\n"),
+    };
     let mut stdout = std::io::stdout();
     let written = stdout
         .write_all(line.as_bytes())

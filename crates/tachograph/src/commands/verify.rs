@@ -60,8 +60,8 @@ pub(crate) struct Args {
     /// A checkpoint, cosigned note or receipt that you hold: the log must extend it. May be repeated
     #[arg(long, value_name = "FILE")]
     head: Vec<PathBuf>,
-    /// Judge as of this time: cosignatures and time-stamps from after it do not count
-    #[arg(long, value_name = "TIME")]
+    /// Judge as of this time (RFC 3339, or how long ago: -15m, 2h, 90d): what is stamped or cosigned after it does not count
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
     /// Verify the log of another tool in this directory (C2SP tlog-tiles) instead of the record
     #[arg(long, value_name = "DIR")]
@@ -85,7 +85,7 @@ impl Args {
         let at = self.at.as_deref().map(|text| {
             when::since(text, Timestamp::now()).ok_or_else(|| {
                 Failure::usage(format!("`{text}` is no time"))
-                    .hint("write it as `2026-11-21T09:30:00Z`, or as an age: `90d`")
+                    .hint("write it as `2026-11-21T09:30:00Z`, or as an age: `90d`, `-15m`")
             })
         });
         Ok(Options {
@@ -134,7 +134,7 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
         if context.json {
             write_json(&report, &mut out)?;
         } else {
-            write(&report, &mut out)?;
+            write(&report, has_checkpoint(context, args), &mut out)?;
         }
         out.flush()?;
     }
@@ -181,6 +181,7 @@ fn write_json(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let mut value = serde_json::to_value(report)
         .map_err(|error| Failure::new("cannot write the report as JSON").because(&error))?;
     if let Some(object) = value.as_object_mut() {
+        object.insert("missing".to_owned(), lacking(report).into());
         object.insert("verdict".to_owned(), verdict(report).0.into());
         object.insert("exit_code".to_owned(), report.exit_code().into());
     }
@@ -208,7 +209,24 @@ fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
     }
 }
 
-fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
+/// Whether something lies there that signs a head, be it worth what it may.
+fn has_checkpoint(context: &Context, args: &Args) -> bool {
+    let path = match &args.log {
+        Some(log) => log.join("checkpoint"),
+        None => context.data.join("log/checkpoint"),
+    };
+    path.exists()
+}
+
+/// What the report lacks, each as it stands in a list.
+fn lacking(report: &Report) -> Vec<String> {
+    let missing = report.missing.iter();
+    // A clause that goes on where it stands in a sentence.
+    let whole = missing.map(|what| what.trim_end_matches(','));
+    whole.map(str::to_owned).collect()
+}
+
+fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Failure> {
     let (word, style) = verdict(report);
     out.line(&[(style, word)])?;
     out.end()?;
@@ -235,6 +253,10 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
                 "{} events signed, root {root}",
                 grouped(report.signed_events)
             ),
+        )?,
+        None if has_checkpoint => row(
+            "checkpoint",
+            "there is one, and it does not sign these events: see what is wrong, below",
         )?,
         None => row("checkpoint", "none: nothing is signed yet")?,
     }
@@ -268,7 +290,8 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         let ends = counted(report.odd_ends.len() as u64, "event");
         row("odd", &format!("{ends} end a call that is not open there"))?;
     }
-    if report.unsigned_tail > 0 {
+    // Where a checkpoint signs something else, what is behind it is no tail.
+    if report.unsigned_tail > 0 && (report.root.is_some() || !has_checkpoint) {
         row(
             "tail",
             &format!(
@@ -278,7 +301,7 @@ fn write(report: &Report, out: &mut Out) -> Result<(), Failure> {
         )?;
     }
     faults(report, out)?;
-    list("missing", &report.missing, WARN, out)?;
+    list("missing", &lacking(report), WARN, out)?;
     let more = report.missing_count - report.missing.len() as u64;
     if more > 0 {
         out.line(&[(DIM, &format!("  and {} more", grouped(more)))])?;

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Rounds after which the agent gives up.
@@ -20,10 +21,14 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 const TASK: &str = "Please handle ticket 4711.";
 
 /// One thing that the agent did, for whoever watches.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "step", rename_all = "lowercase")]
 pub(crate) enum Step {
     /// The user's task went to the model.
-    Asked(&'static str),
+    Asked {
+        /// In the user's words.
+        task: &'static str,
+    },
     /// The model asked for a tool, and the tool answered.
     Called {
         /// The tool.
@@ -34,7 +39,10 @@ pub(crate) enum Step {
         result_bytes: usize,
     },
     /// The model had nothing more to do.
-    Said(String),
+    Said {
+        /// To the user.
+        words: String,
+    },
 }
 
 /// The agent.
@@ -65,7 +73,7 @@ impl Agent {
     ) -> Result<(), Failure> {
         let tools = self.connect().await?;
         let mut messages = vec![json!({ "role": "user", "content": TASK })];
-        watch(Step::Asked(TASK))?;
+        watch(Step::Asked { task: TASK })?;
         for _ in 0..MAX_ROUNDS {
             let content = self.ask(&messages, &tools).await?;
             let mut results = Vec::new();
@@ -87,7 +95,9 @@ impl Agent {
             }
             if results.is_empty() {
                 let words: Vec<_> = content.iter().map(|block| text(block, "/text")).collect();
-                return watch(Step::Said(words.concat()));
+                return watch(Step::Said {
+                    words: words.concat(),
+                });
             }
             messages.push(json!({ "role": "assistant", "content": content }));
             messages.push(json!({ "role": "user", "content": results }));

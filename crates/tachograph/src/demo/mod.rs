@@ -7,12 +7,14 @@
 mod agent;
 mod helpdesk;
 mod model;
+mod places;
 mod stage;
 mod tamper;
 
 pub(crate) use agent::{Agent, Step};
+pub(crate) use places::Places;
 pub(crate) use stage::Stage;
-pub(crate) use tamper::alter_one_letter;
+pub(crate) use tamper::{Change, alter_one_letter};
 
 /// The name of the scripted model in the recorder's configuration.
 pub(crate) const MODEL_UPSTREAM: &str = "demo-model";

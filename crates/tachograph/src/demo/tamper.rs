@@ -1,6 +1,7 @@
 //! What somebody with write access to the disk and knowledge of the format could do, on a copy.
 
 use crate::failure::Failure;
+use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ const BEFORE: &str = "send_email";
 const AFTER: &str = "Send_email";
 
 /// What was changed.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Change {
     /// The file, relative to the record.
     pub(crate) file: String,

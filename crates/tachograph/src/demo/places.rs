@@ -1,0 +1,73 @@
+//! Where the demo keeps its things.
+
+use crate::commands::Context;
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+
+/// The directories of one demo.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The record.
+    pub(crate) record: PathBuf,
+    /// A directory of the demo's own: configuration and log.
+    pub(crate) own: PathBuf,
+    /// Where a copy of the record is altered.
+    pub(crate) altered: PathBuf,
+}
+
+impl Places {
+    /// Makes the directories. `named` says whether that of the record was chosen by the person who asked; what is `altered`
+    /// then lies beside it.
+    pub(crate) fn prepare(context: &Context, named: bool, altered: bool) -> Result<Self, Failure> {
+        // The random end of a ULID: short enough to be typed.
+        let ulid = ulid::Ulid::new().to_string().to_lowercase();
+        let name = format!("tachograph-demo-{}", ulid.get(20..).unwrap_or(&ulid));
+        let own = std::env::temp_dir().join(name);
+        let places = if named {
+            Self {
+                altered: beside(&context.data)?,
+                record: context.data.clone(),
+                own,
+            }
+        } else {
+            Self {
+                altered: own.join("altered"),
+                record: own.join("record"),
+                own,
+            }
+        };
+        refuse_what_is_there(&places.record)?;
+        if altered {
+            refuse_what_is_there(&places.altered)?;
+        }
+        for directory in [&places.own, &places.record] {
+            fs_err::create_dir_all(directory).map_err(|error| {
+                Failure::new("cannot make the demo's directory").because(&error)
+            })?;
+        }
+        Ok(places)
+    }
+}
+
+/// `DIR-altered` for `DIR`.
+fn beside(record: &Path) -> Result<PathBuf, Failure> {
+    let whole = std::path::absolute(record).unwrap_or_else(|_| record.to_owned());
+    let Some(name) = whole.file_name() else {
+        return Err(Failure::usage(format!("{} has no name", record.display()))
+            .hint("name a new directory with `--data DIR`, or none at all"));
+    };
+    let mut name = name.to_owned();
+    name.push("-altered");
+    Ok(record.with_file_name(name))
+}
+
+fn refuse_what_is_there(directory: &Path) -> Result<(), Failure> {
+    if std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::usage(format!(
+            "{} is not empty, and a demo has no business in a real record",
+            directory.display()
+        ))
+        .hint("name an empty directory with `--data DIR`, or none at all"));
+    }
+    Ok(())
+}
