@@ -358,4 +358,7 @@ class Verification:
         if self.tail.torn_bytes:
             sentences.append(f"The last {self.tail.torn_bytes} bytes of the write-ahead log, which are no whole record: a "
                              "write in progress, or one that was cut off before it was acknowledged.")
+        if not report.ended:
+            sentences.append("That this is all of it: the recorder has not ended in order, and what it recorded behind the "
+                             f"{report.signed_events} events that a checkpoint signs could have been changed or cut off.")
         return sentences

@@ -219,3 +219,20 @@ fn a_store_of_any_version_is_gone_on_with() {
         assert_eq!(report.bodies, before as u64 + 1 + u64::from(gap), "{name}");
     }
 }
+
+/// What a recorder left that did not end is no whole; what one left that did is.
+#[test]
+fn a_store_that_may_be_cut_says_so() {
+    for (name, cut) in [
+        ("store.v1", false),
+        ("store.v2", false),
+        ("unclean.v1", true),
+        ("unclean.v2", true),
+    ] {
+        let store = golden(name);
+        let report = verify::run(&store, &verify::Options::default(), &mut |_| ()).unwrap();
+        let mut told = report.not_proven.iter();
+        let says = told.any(|sentence| sentence.contains("has not ended in order"));
+        assert_eq!(says, cut, "{name}: {:?}", report.not_proven);
+    }
+}

@@ -43,3 +43,14 @@ pub(super) fn not_proven(report: &Report, outside: &[Outside], torn_bytes: u64) 
     }
     sentences
 }
+
+/// What of a store may be missing unseen; `None` where its recorder has ended in order, and signed its last event.
+pub(super) fn open_end(report: &Report) -> Option<String> {
+    let signed = report.signed_events;
+    (!report.ended).then(|| {
+        format!(
+            "That this is all of it: the recorder has not ended in order, and what it recorded behind the {signed} events \
+             that a checkpoint signs could have been changed or cut off."
+        )
+    })
+}

@@ -420,6 +420,7 @@ impl<'a> Verifier<'a> {
         let detail = format!("{} bodies match what their events commit to", report.bodies);
         report.rests(Subject::Bodies, detail);
         report.not_proven = limits::not_proven(&report, outside, store.torn_bytes());
+        report.not_proven.extend(limits::open_end(&report));
         report.conclude();
         report
     }
