@@ -66,13 +66,19 @@ def compare(store: pathlib.Path, what: str, *options: str) -> int:
     """The exit code of both. `options` are those of either command line."""
     exit_code, report = first_verifier(store, *options)
     second = verify(store, tacho_verify.read([str(store), *options])[1]).as_json()
+    theirs, ours = alike(exit_code, report, second)
+    assert ours == theirs, (what, report.get("faults", [])[:3], second["faults"][:3], second["missing"])
+    return exit_code
+
+
+def alike(exit_code: int, report: dict, second: dict) -> tuple[dict, dict]:
+    """The findings of both, as far as they can be compared."""
     theirs, ours = findings(exit_code, report), findings(second["exit_code"], second)
     ours = {name: ours[name] for name in theirs}
     if "claims" in theirs:
         # Of what one of them says nothing at all they cannot disagree.
         ours["claims"] = {name: verdict for name, verdict in ours["claims"].items() if name in theirs["claims"]}
-    assert ours == theirs, (what, report.get("faults", [])[:3], second["faults"][:3], second["missing"])
-    return exit_code
+    return theirs, ours
 
 
 def test_an_untouched_store_verifies(store, original):

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use tlog::cosignature::Cosigner;
+use tlog::cosignature::{Cosigner, Timestamp};
 use tlog::note::SigningKey;
 use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
 use tlog::{Checkpoint, bundle, leaf_hash};
@@ -135,6 +135,14 @@ impl Log {
         Ok(Checkpoint::new(origin, size, tree.root())?)
     }
 
+    /// Adds an event that the recorder tells of itself.
+    pub(crate) fn tell(&mut self, kind: &str, facts: &Value) -> Result<(), Failure> {
+        let last = self.lines.last().ok_or("an empty log")?;
+        let line = following(last, self.len(), &telling(kind, facts))?;
+        self.lines.push(line);
+        Ok(())
+    }
+
     /// Writes everything that is made of the events: tiles, bundles, the position. The checkpoint stays what it is.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Failure> {
         let tiles = dir.join("log/tile");
@@ -186,16 +194,26 @@ impl Log {
 
     /// The position agrees with the log, its checksum with the position.
     fn mend_state(&self, dir: &Path) -> Result<(), Failure> {
-        let path = dir.join("state");
-        let text = fs_err::read_to_string(&path)?;
-        let line = text.lines().next().unwrap_or_default();
-        let mut state: Value = serde_json::from_str(line)?;
-        if let Some(state) = state.as_object_mut() {
+        edit_state(dir, |state| {
             state.insert("size".into(), self.len().into());
             state.insert("open_calls".into(), Value::Object(serde_json::Map::new()));
-        }
-        write_state(&path, &state)
+        })
     }
+}
+
+/// An event's line behind `last`, which is the last of its stream: `rest` is what stands behind the number in the stream.
+pub(crate) fn following(last: &[u8], seq: u64, rest: &str) -> Result<Vec<u8>, Failure> {
+    let last = String::from_utf8_lossy(last);
+    let (place, _) = last.split_once(r#","kind":"#).ok_or("no event's line")?;
+    // The last field: behind it stands a comma while it is looked for.
+    let n = number(&last, "n").ok_or("no number")?;
+    let place = put(&put(&format!("{place},"), "seq", seq), "n", n + 1);
+    Ok(format!("{place}{rest}").into_bytes())
+}
+
+/// What stands in an event of the recorder's own behind its number in the stream.
+pub(crate) fn telling(kind: &str, facts: &Value) -> String {
+    format!(r#""kind":"{kind}","source":"recorder","basis":"observed","facts":{facts}}}"#)
 }
 
 /// The first number of a name in an event's line.
@@ -217,8 +235,15 @@ fn put(text: &str, name: &str, value: u64) -> String {
     }
 }
 
-/// Writes the position with the checksum that fits it.
-pub(crate) fn write_state(path: &Path, state: &Value) -> Result<(), Failure> {
+/// Changes the position, and writes the checksum that fits it.
+pub(crate) fn edit_state(
+    dir: &Path,
+    change: impl FnOnce(&mut serde_json::Map<String, Value>),
+) -> Result<(), Failure> {
+    let path = dir.join("state");
+    let text = fs_err::read_to_string(&path)?;
+    let mut state: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
+    change(state.as_object_mut().ok_or("the state is no object")?);
     let line = state.to_string();
     let sum = hex::encode(digest(&SHA256, line.as_bytes()));
     fs_err::write(path, format!("{line}\nsha256:{sum}\n"))?;
@@ -267,16 +292,20 @@ impl Thief {
     /// Publishes the head of all events, as the recorder does; where it lies.
     pub(crate) fn publish(&self, dir: &Path, log: &Log) -> Result<PathBuf, Failure> {
         let head = log.head(log.len(), self.key.verifying_key().name())?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let time = tlog::cosignature::Timestamp::new(now.as_secs())?;
         let note = head
             .sign(&self.key)?
-            .with_signature(self.cosigner.cosign(&head, time)?)?;
+            .with_signature(self.cosigner.cosign(&head, now(0)?)?)?;
         let own = dir.join(format!("anchors/{:020}", log.len()));
         fs_err::create_dir_all(&own)?;
         fs_err::write(own.join("checkpoint"), note.to_string())?;
         Ok(own)
     }
+}
+
+/// The time of a cosignature that is made now, and `earlier` seconds before.
+pub(crate) fn now(earlier: u64) -> Result<Timestamp, Failure> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(Timestamp::new(now.as_secs() - earlier)?)
 }
 
 /// The log's name.

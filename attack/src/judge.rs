@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::process::arg;
-use crate::scene::Scene;
+use crate::scene::{Base, Scene};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -58,6 +58,10 @@ pub(crate) enum Notice {
     },
     /// Exit code 12: verification cannot begin, for a reason that holds `says`.
     Refused { says: &'static str },
+    /// Nobody can tell, and every verifier has to say so: a sentence of what is not proven holds `says`. Exit code 0 or 11.
+    Left { says: &'static str },
+    /// Nothing that any verifier says rests on it: they say of the attacked store what they say of the untouched one.
+    Unchanged,
 }
 
 impl Notice {
@@ -65,11 +69,12 @@ impl Notice {
         match self {
             Self::Invalid { .. } => 10,
             Self::Unverifiable { .. } | Self::Refused { .. } => 12,
+            Self::Left { .. } | Self::Unchanged => 0,
         }
     }
 
-    /// Whether this is what was said.
-    pub(crate) fn is_said_by(self, finding: &Finding) -> bool {
+    /// Whether this is what was said, where `before` was said of the untouched store.
+    pub(crate) fn is_said_by(self, finding: &Finding, before: &Finding) -> bool {
         let right = match self {
             Self::Invalid { claim, word, says } => finding.faults.first().is_some_and(|fault| {
                 fault.claim == claim && fault.what == word && fault.detail.contains(says)
@@ -80,6 +85,12 @@ impl Notice {
                     && finding.lacks().is_some_and(|what| what.contains(says))
             }
             Self::Refused { says } => finding.refusal().is_some_and(|why| why.contains(says)),
+            Self::Left { says } => {
+                return finding.passes() && finding.admits(says).is_some();
+            }
+            Self::Unchanged => {
+                return finding.code == before.code && finding.document == before.document;
+            }
         };
         right && finding.code == self.code()
     }
@@ -99,7 +110,12 @@ pub(crate) struct Finding {
     #[serde(default)]
     missing: Vec<String>,
     #[serde(default)]
+    not_proven: Vec<String>,
+    #[serde(default)]
     error: Option<Refusal>,
+    /// All of it.
+    #[serde(skip)]
+    pub(crate) document: serde_json::Value,
 }
 
 /// One thing that is wrong.
@@ -134,6 +150,12 @@ impl Finding {
         self.missing.first().map(String::as_str)
     }
 
+    /// The sentence on what it does not prove that holds a text.
+    pub(crate) fn admits(&self, says: &str) -> Option<&str> {
+        let mut all = self.not_proven.iter().map(String::as_str);
+        all.find(|sentence| sentence.contains(says))
+    }
+
     /// What kept verification from beginning.
     pub(crate) fn refusal(&self) -> Option<&str> {
         self.error.as_ref()?.causes.first().map(String::as_str)
@@ -152,21 +174,34 @@ impl Finding {
     }
 }
 
-/// Lets a verifier look at a store.
-pub(crate) fn look(scene: &Scene, view: View, store: &Path) -> Result<Finding, Failure> {
-    let (policy, key_only) = (arg(&scene.outside.policy), arg(&scene.outside.key_only));
-    let (head, newest) = (arg(&scene.head), arg(&scene.newest));
-    let (roots, store) = (arg(&scene.stage.roots), arg(store));
-    let mut arguments = vec!["verify", "--json", "--data", &store];
+/// What a verifier says to either command line besides the store.
+pub(crate) fn options(scene: &Scene, base: Base, view: View) -> Vec<String> {
+    let (outside, heads) = scene.held(base);
+    let word = |name: &str, path: &Path| [name.to_owned(), arg(path)];
+    let roots = word("--roots", &scene.stage.roots);
+    let key_only = word("--policy", &outside.key_only);
     match view {
-        View::Alone => {}
-        View::Pinned => arguments.extend(["--policy", &key_only]),
-        View::Rooted => arguments.extend(["--policy", &key_only, "--roots", &roots]),
+        View::Alone => Vec::new(),
+        View::Pinned => key_only.into(),
+        View::Rooted => [key_only, roots].concat(),
         View::Outside => {
-            arguments.extend(["--policy", &policy, "--roots", &roots]);
-            arguments.extend(["--head", &head, "--head", &newest]);
+            let mut all = [word("--policy", &outside.policy), roots].concat();
+            all.extend(heads.into_iter().flat_map(|head| word("--head", head)));
+            all
         }
     }
+}
+
+/// Lets a verifier look at a store that was made of `base`.
+pub(crate) fn look(
+    scene: &Scene,
+    base: Base,
+    view: View,
+    store: &Path,
+) -> Result<Finding, Failure> {
+    let (store, options) = (arg(store), options(scene, base, view));
+    let mut arguments = vec!["verify", "--json", "--data", &store];
+    arguments.extend(options.iter().map(String::as_str));
     let said = scene.stage.tacho.run(&arguments)?;
     let unexpected = |why: &dyn std::fmt::Display| -> Failure {
         let (code, out, err) = (said.code, &said.stdout, &said.stderr);
@@ -178,6 +213,7 @@ pub(crate) fn look(scene: &Scene, view: View, store: &Path) -> Result<Finding, F
     let report: Finding = serde_json::from_str(&said.stdout).map_err(|error| unexpected(&error))?;
     Ok(Finding {
         code: said.code,
+        document: serde_json::from_str(&said.stdout)?,
         ..report
     })
 }

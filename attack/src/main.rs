@@ -1,6 +1,7 @@
 //! `./x attack`: does to a store what somebody would do who wants it to say something else, and shows what notices.
 
 mod attacks;
+mod export;
 mod files;
 mod flips;
 mod forge;
@@ -11,16 +12,18 @@ mod stage;
 mod table;
 mod token;
 mod untouched;
+mod wal;
 
 use attacks::Attack;
 use clap::Parser;
-use judge::{Finding, View, look};
+use judge::{View, look};
 use process::Tacho;
-use scene::Scene;
+use scene::{Base, Scene};
 use stage::Stage;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use table::Row;
+use table::{Findings, Row};
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -43,6 +46,9 @@ struct Args {
     /// Only attacks whose name holds this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Leave the attacked stores, and what was said of them, in this directory
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -69,7 +75,12 @@ async fn run(args: Args) -> Result<bool, Failure> {
         let only = args.only.as_ref();
         only.is_none_or(|only| attack.name.contains(only.as_str()))
     };
-    let rows = attack(&scene, all.iter().filter(named), &mut complaints)?;
+    let rows = attack(
+        &scene,
+        all.iter().filter(named),
+        &mut complaints,
+        args.export.as_deref(),
+    )?;
     let flipped = flip(&scene, args.flips, &mut complaints).await?;
     println!("{flipped}");
     let untouched = untouched::run(&scene.stage, args.untouched, &mut complaints).await?;
@@ -88,32 +99,49 @@ async fn run(args: Args) -> Result<bool, Failure> {
     Ok(complaints.is_empty())
 }
 
-/// Does each attack to a copy of the victim, and lets everybody look.
+/// Does each attack to a copy of its base, and lets everybody look.
 fn attack<'a>(
     scene: &Scene,
     attacks: impl Iterator<Item = &'a Attack>,
     complaints: &mut Vec<String>,
+    export: Option<&Path>,
 ) -> Result<Vec<Row<'a>>, Failure> {
-    let look_at = |store: &Path| -> Result<Vec<(View, Finding)>, Failure> {
+    let look_at = |base: Base, store: &Path| -> Result<Findings, Failure> {
         let views = View::ALL.into_iter();
         views
-            .map(|view| Ok((view, look(scene, view, store)?)))
+            .map(|view| Ok((view, look(scene, base, view, store)?)))
             .collect()
     };
-    for (view, finding) in look_at(&scene.victim)? {
-        if !finding.passes() {
-            let with = view.name();
-            complaints.push(format!("the untouched store, with {with}: {finding:?}"));
+    let mut export = export.map(export::Export::begin).transpose()?;
+    let mut untouched: BTreeMap<Base, Findings> = BTreeMap::new();
+    for base in Base::ALL {
+        let findings = look_at(base, scene.base(base))?;
+        for (view, finding) in &findings {
+            // Where nobody cosigned, whoever asks for it is told.
+            let unseen = base == Base::Unwitnessed && *view == View::Outside;
+            if unseen == finding.passes() {
+                let with = view.name();
+                complaints.push(format!("the untouched {base:?}, with {with}: {finding:?}"));
+            }
         }
+        untouched.insert(base, findings);
     }
     let copy = scene.stage.dir.path().join("attacked");
     let mut rows = Vec::new();
     for attack in attacks {
-        files::copy(&scene.victim, &copy)?;
+        let base = attack.base;
+        files::copy(scene.base(base), &copy)?;
         (attack.make)(scene, &copy).map_err(|error| format!("{}: {error}", attack.name))?;
-        let findings = look_at(&copy)?;
+        let findings = look_at(base, &copy)?;
+        if let Some(export) = &mut export {
+            export.add(scene, attack, &copy, &findings)?;
+        }
         fs_err::remove_dir_all(&copy)?;
-        let row = Row { attack, findings };
+        let row = Row {
+            attack,
+            findings,
+            untouched: untouched.get(&base).cloned().unwrap_or_default(),
+        };
         let noticed = row.noticed_by().map_or("NOTHING", View::name);
         println!("{:<90} {noticed}", attack.name);
         if let Some(complaint) = row.complaint() {
@@ -121,6 +149,7 @@ fn attack<'a>(
         }
         rows.push(row);
     }
+    export.map_or(Ok(()), export::Export::end)?;
     Ok(rows)
 }
 

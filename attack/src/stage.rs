@@ -22,6 +22,8 @@ pub(crate) struct Stage {
     pub(crate) roots: PathBuf,
     /// A configuration of the recorder that anchors nowhere.
     pub(crate) plain: PathBuf,
+    /// One that has an authority stamp its heads, and tells nobody else.
+    pub(crate) stamped: PathBuf,
 }
 
 /// What vouches for one store, and what an auditor holds of it.
@@ -55,6 +57,16 @@ impl Stage {
         fs_err::write(&roots, authority.pem(ROOT)?)?;
         let plain = dir.path().join("plain.toml");
         fs_err::write(&plain, upstream_section(&upstream))?;
+        let stamped = dir.path().join("stamped.toml");
+        fs_err::write(
+            &stamped,
+            format!(
+                "{}[anchor]\ntimestamp = \"1h\"\n[timestamp.rsa]\nurl = \"{}\"\nroots = \"{}\"\n",
+                upstream_section(&upstream),
+                rsa.url(),
+                arg(&roots)
+            ),
+        )?;
         Ok(Self {
             tacho,
             dir,
@@ -64,6 +76,7 @@ impl Stage {
             ec,
             roots,
             plain,
+            stamped,
         })
     }
 
@@ -208,6 +221,18 @@ impl Recording {
         let data = arg(&self.data);
         let rotate = ["keys", "rotate", "--data", &data];
         self.tacho.must(&rotate).map(drop)
+    }
+
+    /// Revokes the key of an epoch for heads of more than `from_size` events, or for all that come.
+    pub(crate) fn revoke(&self, epoch: u64, from_size: Option<u64>) -> Result<(), Failure> {
+        let (data, epoch) = (arg(&self.data), epoch.to_string());
+        let from = from_size.map(|size| size.to_string());
+        let mut words = vec!["keys", "revoke", &epoch, "--reason", "it was stolen"];
+        words.extend(["--data", &data]);
+        if let Some(from) = &from {
+            words.extend(["--from-size", from]);
+        }
+        self.tacho.must(&words).map(drop)
     }
 
     /// Ends it in order.

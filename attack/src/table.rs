@@ -9,10 +9,15 @@ use std::path::Path;
 const BEGIN: &str = "<!-- made by ./x attack: begin -->";
 const END: &str = "<!-- made by ./x attack: end -->";
 
+/// What each verifier said of a store, the one that knows least first.
+pub(crate) type Findings = Vec<(View, Finding)>;
+
 /// What the verifiers said of one attack.
 pub(crate) struct Row<'a> {
     pub(crate) attack: &'a Attack,
-    pub(crate) findings: Vec<(View, Finding)>,
+    pub(crate) findings: Findings,
+    /// And of the store before that.
+    pub(crate) untouched: Findings,
 }
 
 impl Row<'_> {
@@ -27,8 +32,14 @@ impl Row<'_> {
         let Attack {
             noticed_by, notice, ..
         } = self.attack;
-        self.findings.iter().find_map(|(view, finding)| {
+        let open = matches!(notice, Notice::Left { .. } | Notice::Unchanged);
+        let mut looks = self.findings.iter().zip(&self.untouched);
+        looks.find_map(|((view, finding), (_, before))| {
             let with = view.name();
+            if open {
+                let said = notice.is_said_by(finding, before);
+                return (!said).then(|| format!("with {with} {notice:?} is not what is said"));
+            }
             if view < noticed_by {
                 if !finding.passes() {
                     return Some(format!("noticed with {with} already"));
@@ -36,7 +47,7 @@ impl Row<'_> {
                 let claim = finding.overclaims(*view)?;
                 return Some(format!("with {with} the claim {claim} is called valid"));
             }
-            if view == noticed_by && !notice.is_said_by(finding) {
+            if view == noticed_by && !notice.is_said_by(finding, before) {
                 return Some(format!("with {with} {notice:?} is not what is said"));
             }
             // Whoever knows more says no less.
@@ -69,11 +80,22 @@ pub(crate) fn rows(rows: &[Row<'_>]) -> String {
 }
 
 impl Row<'_> {
+    /// The cells on what nobody notices: what every verifier says that it does not prove.
+    fn not_noticed(&self) -> String {
+        let said = match (self.attack.notice, self.findings.last()) {
+            (Notice::Left { says }, Some((_, finding))) => finding.admits(says).unwrap_or_default(),
+            (Notice::Unchanged, _) => "what is said of the untouched store: nothing rests on it",
+            _ => "",
+        };
+        let code = self.findings.last().map_or(0, |(_, finding)| finding.code);
+        format!("**nothing** | none ({code}) | | | {}", cell(said))
+    }
+
     /// The cells on who notices, and what they say.
     fn noticed(&self) -> String {
         let mut findings = self.findings.iter();
         let Some((view, finding)) = findings.find(|(_, finding)| !finding.passes()) else {
-            return "**nothing** | none | | |".into();
+            return self.not_noticed();
         };
         let by = match view {
             View::Alone => View::Alone.name().to_owned(),
@@ -83,6 +105,7 @@ impl Row<'_> {
             Notice::Invalid { claim, .. } => ("INVALID", claim),
             Notice::Unverifiable { claim, .. } => ("UNVERIFIABLE", claim),
             Notice::Refused { .. } => ("UNVERIFIABLE", "all"),
+            Notice::Left { .. } | Notice::Unchanged => ("none", ""),
         };
         let fault = finding.faults.first();
         let record = fault

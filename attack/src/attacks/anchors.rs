@@ -3,7 +3,7 @@
 use super::{Attack, Make};
 use crate::Failure;
 use crate::judge::{Notice, View};
-use crate::scene::{newest_with, sized};
+use crate::scene::{Base, newest_with, sized};
 use crate::token;
 use std::path::{Path, PathBuf};
 use testkit::authority::EC;
@@ -20,6 +20,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         name,
         holds: "the disk",
         fell: None,
+        base: Base::Victim,
         noticed_by: View::Alone,
         notice,
         make,

@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::files;
 use crate::forge::{Log, Thief, origin};
 use crate::judge::{Notice, View};
-use crate::scene::{Scene, sized};
+use crate::scene::{Base, Scene, sized};
 use std::path::Path;
 use tlog::note::SigningKey;
 
@@ -40,6 +40,7 @@ fn stolen() -> Vec<Attack> {
         name,
         holds: CURRENT,
         fell,
+        base: Base::Victim,
         noticed_by,
         notice,
         make,
@@ -175,6 +176,7 @@ fn own() -> Vec<Attack> {
             name: "write the whole log anew under new keys, with the same software",
             holds: NEW,
             fell: Some("every peer without a pinned key"),
+            base: Base::Victim,
             noticed_by: View::Pinned,
             notice: Notice::Unverifiable {
                 claim: "signature",
@@ -186,6 +188,7 @@ fn own() -> Vec<Attack> {
             name: "rewrite an event, sign the log with a new key in the place of the old",
             holds: NEW,
             fell: Some("swarrm, aileron, obsigno without a pinned key"),
+            base: Base::Victim,
             noticed_by: View::Alone,
             notice: epoch("the hand-over: no signature by a known key"),
             make: |_, dir| {
@@ -200,6 +203,7 @@ fn own() -> Vec<Attack> {
             name: "show one verifier another history, from before a rotation on (a fork)",
             holds: ALL,
             fell: Some("every peer measured"),
+            base: Base::Victim,
             noticed_by: View::Outside,
             notice: Notice::Invalid {
                 claim: "signature",
@@ -212,6 +216,7 @@ fn own() -> Vec<Attack> {
             name: "show one verifier another history, within an epoch (a fork)",
             holds: ALL,
             fell: Some("every peer measured"),
+            base: Base::Victim,
             noticed_by: View::Outside,
             notice: ANOTHER_HISTORY,
             make: |scene: &Scene, dir| {

@@ -5,7 +5,7 @@ use super::keys::{ANOTHER_HISTORY, falsify, forget_anchors};
 use super::{Attack, Make};
 use crate::forge::{Log, Thief};
 use crate::judge::{Notice, View};
-use crate::scene::{Scene, newest_with, sized};
+use crate::scene::{Base, Scene, newest_with, sized};
 use crate::{Failure, files, token};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::path::Path;
@@ -29,6 +29,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         name,
         holds: "all keys of the operator, and an authority that nobody trusts",
         fell,
+        base: Base::Victim,
         noticed_by: View::Rooted,
         notice,
         make,
@@ -37,6 +38,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         name,
         holds: "the disk and the key of the current epoch",
         fell: None,
+        base: Base::Victim,
         noticed_by: View::Alone,
         notice,
         make,
@@ -88,6 +90,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         Attack {
             fell: Some("wakeprint"),
+            base: Base::Victim,
             noticed_by: View::Outside,
             ..stolen(
                 "rewrite an event of the current epoch, have the new head stamped by the trusted authority",

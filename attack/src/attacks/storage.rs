@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::files;
 use crate::forge::{self, Log};
 use crate::judge::{Notice, View};
-use crate::scene::{newest_with, sized};
+use crate::scene::{Base, newest_with, sized};
 use std::path::Path;
 
 const HOLDS: &str = "the disk";
@@ -51,6 +51,7 @@ fn attack(name: &'static str, fell: Option<&'static str>, notice: Notice, make: 
         name,
         holds: HOLDS,
         fell,
+        base: Base::Victim,
         noticed_by: View::Alone,
         notice,
         make,
@@ -209,7 +210,7 @@ fn on_ends() -> Vec<Attack> {
                 let all = files::list(&entries)?;
                 let first = all.first().ok_or("no bundle")?;
                 fs_err::remove_file(entries.join(first))?;
-                edit_state(dir, |state| {
+                forge::edit_state(dir, |state| {
                     state.insert("pruned_below".into(), 256.into());
                 })
             },
@@ -220,7 +221,7 @@ fn on_ends() -> Vec<Attack> {
             SHORTER_THAN_SIGNED,
             |_, dir| {
                 let size = Log::read(dir)?.len();
-                edit_state(dir, |state| {
+                forge::edit_state(dir, |state| {
                     state.insert("size".into(), (size - 3).into());
                 })
             },
@@ -314,7 +315,7 @@ fn on_bodies() -> Vec<Attack> {
             },
             |scene, dir| {
                 let len = fs_err::copy(scene.stranger.join(VOLUME), dir.join(VOLUME))?;
-                edit_state(dir, |state| {
+                forge::edit_state(dir, |state| {
                     state.insert("volume_len".into(), len.into());
                 })
             },
@@ -324,6 +325,12 @@ fn on_bodies() -> Vec<Attack> {
             None,
             Notice::Refused { says: VOLUME },
             |_, dir| Ok(fs_err::remove_file(dir.join(VOLUME))?),
+        ),
+        attack(
+            "downgrade: let the directory say that it is of the format before",
+            None,
+            Notice::Unchanged,
+            |_, dir| Ok(fs_err::write(dir.join("format"), "tachograph 1\n")?),
         ),
     ]
 }
@@ -385,18 +392,6 @@ fn rewritten(
     let mut log = Log::read(dir)?;
     change(&mut log)?;
     log.write(dir)
-}
-
-fn edit_state(
-    dir: &Path,
-    change: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>),
-) -> Result<(), Failure> {
-    let path = dir.join("state");
-    let text = fs_err::read_to_string(&path)?;
-    let mut state: serde_json::Value =
-        serde_json::from_str(text.lines().next().unwrap_or_default())?;
-    change(state.as_object_mut().ok_or("the state is no object")?);
-    forge::write_state(&path, &state)
 }
 
 /// Exchanges the first two blocks of the same kind, headers, checksums and all.
