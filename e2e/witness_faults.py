@@ -15,9 +15,12 @@ import subprocess
 import tempfile
 import urllib.parse
 
-from faults import ELSEWHERE, FAULTS, PATIENCE, SYNCS, Case, Violation, occurrences, spelled, traced, tracing
+from faults import ELSEWHERE, FAULTS, SYNCS, Case, Violation, occurrences, spelled, traced, tracing
 from forked_log import COMMON, ORIGIN, Key, add_checkpoint, add_key_epoch, head_of, leaves, root
 from tacho import TACHO
+
+#: Longest that a witness may take to answer, or to end.
+PATIENCE = 20
 
 #: The log's keys, one an epoch. The second takes over at `HANDED_OVER`.
 FIRST, SECOND = Key(1), Key(2)
@@ -233,8 +236,7 @@ class Driver:
         """Plays one fault and what follows. `False`: this time the call was not made. Raises `Violation`."""
         witness = self.begin(case.path)
         try:
-            self.run(witness, case.path, case)
-            hit = self.hit(witness, case)
+            hit = self.meet(witness, case)
             if hit is not ELSEWHERE:
                 self.judge(witness, case, hit)
         except (Violation, AssertionError) as violation:
@@ -243,12 +245,19 @@ class Driver:
         shutil.rmtree(witness.scratch)
         return hit is True
 
-    def hit(self, witness: Witness, case: Case) -> bool | float:
-        """Whether the fault was made; `ELSEWHERE` where it is none of ours, whatever it did."""
+    def meet(self, witness: Witness, case: Case) -> bool | float:
+        """Whether the fault was made; `ELSEWHERE` where it is none of ours, whatever it did: a waker of the runtime."""
+        refused = None
+        try:
+            self.run(witness, case.path, case)
+        except Violation as violation:
+            refused = violation
         lines = traced(witness.scratch / f"{spelled(case.thread)}.strace")
         made = [line for line in lines if "(INJECTED)" in line]
         if made and not any(witness.owns(line) for line in made):
             return ELSEWHERE
+        if refused:
+            raise refused
         return witness.code == -signal.SIGKILL if case.fault == "KILL" else bool(made)
 
     def judge(self, witness: Witness, case: Case, hit: bool) -> None:
