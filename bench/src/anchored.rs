@@ -1,8 +1,8 @@
 //! Appends at a rate that the goal names, with a witness and a second place: how long until a signed checkpoint covers
 //! what is durable.
 
+use crate::append::source;
 use crate::error::Error;
-use crate::events::{self, Random};
 use crate::quantiles::{Quantiles, median};
 use crate::report::{Goal, Report, float};
 use crate::serve::binary;
@@ -14,10 +14,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 const PART: &str = "append";
-const LINE_BYTES: usize = 1024;
 const IN_FLIGHT: u32 = 1024;
 /// Asked for; the goal is a little less.
 const PER_SECOND: u32 = 52_000;
@@ -106,7 +105,10 @@ fn once(dir: &Path, time: Duration) -> Result<Run, Error> {
         let end = began + time;
         let watching = tokio::spawn(watch(recorder.clone(), end));
         let sources: Vec<_> = (0..IN_FLIGHT)
-            .map(|index| tokio::spawn(source(recorder.clone(), index, end)))
+            .map(|index| {
+                let pace = Some(pace(index));
+                tokio::spawn(source(recorder.clone(), index as usize, end, pace))
+            })
             .collect();
         let mut acks = Quantiles::default();
         for source in sources {
@@ -137,30 +139,14 @@ fn once(dir: &Path, time: Duration) -> Result<Run, Error> {
     })
 }
 
-/// One agent's calls at its share of the rate.
-async fn source(recorder: Recorder, index: u32, end: Instant) -> Result<Quantiles, Error> {
-    let mut random = Random::new(u64::from(index) + 1);
-    let run = random.hex(26);
-    let request = events::request(&mut random, &run, LINE_BYTES);
-    let mut response = events::response(&mut random, &run, LINE_BYTES);
+/// The share of the rate that one of the sources has; they begin one after the other.
+fn pace(index: u32) -> Interval {
     let share = Duration::from_secs(1) * IN_FLIGHT / PER_SECOND;
-    let mut due =
-        tokio::time::interval_at((Instant::now() + share * index / IN_FLIGHT).into(), share);
+    let first = Instant::now() + share * index / IN_FLIGHT;
+    let mut pace = tokio::time::interval_at(first.into(), share);
     // A rate that is not kept up is caught up with.
-    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut times = Quantiles::default();
-    while Instant::now() < end {
-        due.tick().await;
-        let start = Instant::now();
-        let call = recorder.append(&request).await?.seq;
-        times.push(start.elapsed());
-        events::answer(&mut response, call);
-        due.tick().await;
-        let start = Instant::now();
-        recorder.append(&response).await?;
-        times.push(start.elapsed());
-    }
-    Ok(times)
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    pace
 }
 
 /// How long what is durable waits for the checkpoint that covers it.

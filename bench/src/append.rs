@@ -8,6 +8,7 @@ use crate::{anchored, disk, machine};
 use evidence::{Options, Recorder};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::time::Interval;
 
 const PART: &str = "append";
 const LINE_BYTES: usize = 1024;
@@ -154,7 +155,7 @@ fn once(dir: &Path, in_flight: usize, time: Duration) -> Result<Run, Error> {
         let began = Instant::now();
         let end = began + time;
         let tasks: Vec<_> = (0..in_flight)
-            .map(|index| tokio::spawn(source(recorder.clone(), index, end)))
+            .map(|index| tokio::spawn(source(recorder.clone(), index, end, None)))
             .collect();
         let mut acks = Quantiles::default();
         for task in tasks {
@@ -181,21 +182,35 @@ fn once(dir: &Path, in_flight: usize, time: Duration) -> Result<Run, Error> {
     })
 }
 
-/// One agent's calls, one after the other: each append waits for the one before to be durable.
-async fn source(recorder: Recorder, index: usize, end: Instant) -> Result<Quantiles, Error> {
+/// One agent's calls, one after the other: each append waits for the one before to be durable and, at a pace, until it is
+/// due.
+pub(crate) async fn source(
+    recorder: Recorder,
+    index: usize,
+    end: Instant,
+    mut pace: Option<Interval>,
+) -> Result<Quantiles, Error> {
     let mut random = Random::new(index as u64 + 1);
     let run = random.hex(26);
     let request = events::request(&mut random, &run, LINE_BYTES);
     let mut response = events::response(&mut random, &run, LINE_BYTES);
     let mut times = Quantiles::default();
     while Instant::now() < end {
+        due(pace.as_mut()).await;
         let start = Instant::now();
         let call = recorder.append(&request).await?.seq;
         times.push(start.elapsed());
         events::answer(&mut response, call);
+        due(pace.as_mut()).await;
         let start = Instant::now();
         recorder.append(&response).await?;
         times.push(start.elapsed());
     }
     Ok(times)
+}
+
+async fn due(pace: Option<&mut Interval>) {
+    if let Some(pace) = pace {
+        pace.tick().await;
+    }
 }

@@ -82,6 +82,16 @@ pub(crate) enum BodyStep {
     },
 }
 
+impl BodyStep {
+    /// Whom to tell what became of it, if anybody waits.
+    pub(crate) fn into_ack(self) -> Option<Ack> {
+        match self {
+            Self::Part { ack, .. } => Some(ack),
+            Self::Chunks | Self::End { .. } => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct EventCommand {
     pub(crate) run: Option<Arc<str>>,

@@ -1,7 +1,7 @@
 //! Bodies on their way into the log: their chunks, and what became of those that are not complete.
 
 use super::Sequencer;
-use crate::command::{Appended, BodyStep, ChunkRef, NewChunk};
+use crate::command::{Ack, Appended, BodyStep, ChunkRef, NewChunk};
 use crate::error::Error;
 use crate::recipe;
 use crate::record::{BODY2, CHUNK, Claim, NAMES, PART2};
@@ -27,12 +27,12 @@ impl Sequencer {
         // chunks that are not there.
         let sent = self.unfinished.get(&id).map_or(0, Vec::len);
         if self.refused_bodies.contains(&id) || sent != first as usize {
-            self.refuse_body(id, step);
+            self.refuse_body(id, step.into_ack());
             return Ok(());
         }
         let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len() + 64).sum();
         if !self.make_room(bytes + step_bytes(&step), false)? {
-            self.refuse_body(id, step);
+            self.refuse_body(id, step.into_ack());
             return Ok(());
         }
         let mut numbers = self.unfinished.remove(&id).unwrap_or_default();
@@ -47,14 +47,16 @@ impl Sequencer {
         self.take_step(id, numbers, step)
     }
 
-    pub(super) fn refuse_body(&mut self, id: u64, step: BodyStep) {
+    /// Gives a body up, and tells who waits for it.
+    fn refuse_body(&mut self, id: u64, ack: Option<Ack>) {
         self.unfinished.remove(&id);
         self.refused_bodies.insert(id);
         if self.refused_bodies.len() > REFUSED_BODIES_MAX {
             // The oldest: its source has been told by now, or has gone.
             self.refused_bodies.pop_first();
         }
-        if let BodyStep::Part { ack, .. } = step {
+        if let Some(ack) = ack {
+            // Whoever has gone need not be told.
             ack.send(Err(self.wal.full())).ok();
         }
     }
@@ -83,17 +85,7 @@ impl Sequencer {
                 ack,
             } => {
                 let Some(chunks) = resolve(&refs, &numbers) else {
-                    self.refuse_body(
-                        id,
-                        BodyStep::Part {
-                            call,
-                            role,
-                            claim,
-                            refs,
-                            tail,
-                            ack,
-                        },
-                    );
+                    self.refuse_body(id, Some(ack));
                     return Ok(());
                 };
                 let mut payload = std::mem::take(&mut self.scratch);
@@ -143,14 +135,7 @@ impl Sequencer {
                         self.wal.push(BODY2, &[&id, &len, &commitment, &recipe])?;
                     }
                     // The event that refers to it will be refused.
-                    None => {
-                        let step = BodyStep::End {
-                            len,
-                            commitment,
-                            refs,
-                        };
-                        self.refuse_body(id, step);
-                    }
+                    None => self.refuse_body(id, None),
                 }
             }
         }
