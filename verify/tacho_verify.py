@@ -17,7 +17,7 @@ from tachoverify.verify import Options, verify
 EXIT_CODES = """\
 exit codes:
    0  everything verified
-  10  evidence was altered: the first bad record is named
+  10  evidence was altered or damaged: the first bad record is named
   11  everything verified, and the record itself says what is missing from it (gaps)
   12  something that verification needs is missing
    1  this program could not do its work
@@ -67,6 +67,9 @@ def read(arguments: list[str] | None) -> tuple[argparse.Namespace, Options]:
 def main(arguments: list[str] | None = None) -> int:
     asked, options = read(arguments)
     report = verify(asked.dir, options)
+    if report.other_log:
+        print(f"--head: a head of another log: it is of the log {report.other_log}, and this is the log {report.origin}", file=sys.stderr)
+        return report.exit_code
     if not asked.quiet:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n" if asked.json else report.as_text())
     return report.exit_code

@@ -3,10 +3,13 @@
 `TACHO_MUTATIONS` says how many blind changes a store gets (default 60); `all` flips every bit of every file.
 """
 
+import contextlib
+import errno
 import hashlib
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -131,6 +134,143 @@ def test_bytes_that_a_library_would_skip(demo, tmp_path, before, after):
     frame = before + path.read_bytes()[:-12] + after
     path.write_bytes(frame + b"\x5c\x2a\x4d\x18\4\0\0\0" + forging.crc32c(frame).to_bytes(4, "little"))
     assert compare(store, "more than one frame in a bundle") == 10
+
+
+KINDS = ["a pipe", "a directory", "a loop", "a socket", "/dev/zero", "/dev/null", "/proc/self/mem"]
+
+
+def put(path: pathlib.Path, kind: str) -> None:
+    """What is no file, in the place of one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "a file":
+        path.write_text("no directory")
+    elif kind == "a socket":
+        with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as one:
+            one.bind(path.name)
+    else:
+        path.symlink_to(path if kind == "a loop" else kind)
+
+
+#: Where something may stand, the claim that it speaks against, and the exit code. A key is no evidence.
+PLACES = [("format", "content", 10), ("state", "sequence", 10), ("log/checkpoint", "signature", 10), ("log/vkey", "epoch", 10),
+          ("log/tile/0/000", "content", 10), ("log/tile/entries/000.zst", "content", 10), ("vault/0000000001.vol", "bodies", 10),
+          ("vault/0000000001.key", "bodies", 10), ("vault/salts/00000000.seed", "bodies", 10),
+          (f"anchors/{50:020}/checkpoint", "signature", 10), (f"anchors/{50:020}/cosigned", "witnesses", 10),
+          (f"anchors/{50:020}/tsa.tsr", "time", 10), ("keys/vault.key", None, 0)]
+
+
+@pytest.fixture(scope="module")
+def published(traffic, tmp_path_factory):
+    store = copy(traffic["stopped"], tmp_path_factory.mktemp("published") / "record")
+    forging.cosign(forging.publish(store, 50), "example.com/w1", 1, 1_700_000_000)
+    return store
+
+
+@pytest.mark.parametrize("place, claim, expected", PLACES, ids=[place for place, *_ in PLACES])
+def test_what_is_no_file(published, tmp_path, place, claim, expected):
+    store = copy(published, tmp_path / "record")
+    for kind in KINDS:
+        put(store / place, kind)
+        exit_code = compare(store, f"{kind} as {place}")
+        assert exit_code == expected or expected == 0 and exit_code == 11, (kind, exit_code)
+        for fault in first_verifier(store)[1]["faults"][:1] + [vars(one) for one in verify(store, Options()).faults[:1]]:
+            assert fault["claim"] == claim, (kind, fault)
+
+
+@pytest.mark.parametrize("place, claim", [("anchors", "time"), (f"anchors/{50:020}", "time"), (f"anchors/{7:020}", "time"),
+                                          ("wal", "content"), ("vault", None), ("log", None), ("log/tile", "content")])
+def test_what_is_no_directory(published, tmp_path, place, claim):
+    store = copy(published, tmp_path / "record")
+    for kind in ("a file", "a pipe", "a loop", "/dev/zero"):
+        put(store / place, kind)
+        # Where a file is sought below it, that is missing.
+        assert compare(store, f"{kind} as {place}") in ((10,) if claim else (10, 12)), kind
+        for fault in verify(store, Options()).faults[:1]:
+            assert fault.claim == claim or not claim, (kind, fault)
+
+
+def test_what_is_no_file_in_the_tail(traffic, tmp_path):
+    store = copy(traffic["killed"], tmp_path / "record")
+    for segment in sorted((store / "wal").iterdir())[:1]:
+        for kind in KINDS:
+            put(segment, kind)
+            assert compare(store, f"{kind} as {segment.name}") == 10
+
+
+def test_what_may_not_be_read_weighs_as_much_as_what_is_missing(published, tmp_path, monkeypatch):
+    """As another user; whoever runs the tests may read everything, perhaps, so it is feigned."""
+    opened = os.open
+    for place, *_ in PLACES:
+        store = copy(published, tmp_path / "record")
+
+        def refuse(path, *more, place=store / place, **named):
+            if pathlib.Path(path) == place:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return opened(path, *more, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            report = verify(store, Options())
+        (store / place).unlink(missing_ok=True)
+        assert report.exit_code == verify(store, Options()).exit_code, place
+        shutil.rmtree(store)
+
+
+BROKEN = "DAMAGED: broken by a failing disk, or on purpose"
+
+
+def flip(path: pathlib.Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["demo", "stopped", "published"])
+def test_a_broken_bundle_has_no_false_consequences(request, traffic, tmp_path, name):
+    original = traffic[name] if name in traffic else request.getfixturevalue(name)
+    for bundle in (path.relative_to(original) for path in sorted(original.glob("log/tile/entries/**/*.zst"))):
+        store = copy(original, tmp_path / "record")
+        flip(store / bundle, (store / bundle).stat().st_size // 2)
+        assert compare(store, f"{bundle} is broken") == 10
+        report = first_verifier(store)[1]
+        assert (report["verdict"], [fault["what"] for fault in report["faults"]]) == (BROKEN, ["corrupt"])
+        verdicts = {claim["claim"]: claim["verdict"] for claim in report["claims"]}
+        invalid = [claim for claim, verdict in verdicts.items() if verdict == "invalid"]
+        assert (invalid, verdicts["sequence"], verdicts["epoch"]) == (["content"], "unverifiable", "unverifiable"), verdicts
+        # A head that the auditor holds cannot be judged, and a false one says nothing more.
+        head = tmp_path / "head"
+        head.write_text(forging.head(store, len(forging.read_events(original)), bytes(32)))
+        assert compare(store, "and a head", "--head", str(head)) == 10
+        shutil.rmtree(store)
+
+
+def test_what_is_altered_as_well_is_called_so(published, tmp_path):
+    """Breaking a bundle hides no alteration that can still be seen, and makes nothing milder."""
+    store = copy(published, tmp_path / "record")
+    bundles = sorted(store.glob("log/tile/entries/**/*.zst"))
+    flip(bundles[-1], 40)
+    assert first_verifier(store)[1]["verdict"] == BROKEN
+    checkpoint = store / f"anchors/{50:020}/checkpoint"
+    checkpoint.write_text(forging.head(store, 50, bytes(32)))
+    assert compare(store, "a bundle is broken and a head is another") == 10
+    assert first_verifier(store)[1]["verdict"] == "ALTERED"
+    (store / "log/checkpoint").write_text(forging.head(store, 50, bytes(32), forging.private_key(9)))
+    assert compare(store, "and the checkpoint is a stranger's") == 10
+
+
+@pytest.mark.parametrize("place", ["vault/0000000001.vol", "state", "vault/0000000001.key"])
+def test_what_else_is_broken_is_called_so(published, tmp_path, place):
+    store = copy(published, tmp_path / "record")
+    flip(store / place, (store / place).stat().st_size // 2)
+    assert compare(store, f"{place} is broken") == 10
+    assert first_verifier(store)[1]["verdict"] == BROKEN
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,8 @@ def anchored(demo, authority, tmp_path_factory):
     (folder / "fork").write_text(forging.head(store, SIZE, bytes(32)))
     (folder / "stranger").write_text(forging.head(store, SIZE, bytes(32), forging.private_key(9)))
     (folder / "nonsense").write_text("nonsense\n")
+    origin = log.partition("+")[0]
+    (folder / "otherhead").write_text((head / "checkpoint").read_text().replace(origin, "example.com/other"))
     return folder
 
 
@@ -103,6 +105,12 @@ ASKED = [
     (["--head", "fork"], 10, {"content": "invalid"}),
     (["--head", "stranger"], 10, {"signature": "invalid"}),
     (["--head", "nonsense"], 12, {"witnesses": "unverifiable"}),
+    # A mistake of whoever asks, and no verdict, unless anything speaks against the log or for another.
+    (["--head", "otherhead"], 2, {}),
+    (["--head", "held", "--head", "otherhead"] + TWO, 2, {}),
+    (["--head", "otherhead", "--policy", "otherlog"], 12, {"signature": "unverifiable"}),
+    (["--head", "otherhead", "--head", "fork"], 10, {"content": "invalid"}),
+    (["--head", "otherhead", "--policy", "otherkey"], 10, {"signature": "invalid", "witnesses": "unverifiable"}),
 ]
 
 

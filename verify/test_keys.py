@@ -112,6 +112,27 @@ def test_the_policy_may_name_any_key_that_the_log_handed_over_to(rotated, tmp_pa
     assert compare(store, "the key that cosigns", "--policy", policy_of(store, tmp_path, ml_dsa)) == 12
 
 
+def test_a_key_that_unread_events_may_tell_of_is_no_strangers(rotated, tmp_path):
+    """All events lie in one bundle; which key is in force is not known, and nothing is said against it."""
+    store = copy(rotated[0], tmp_path / "record")
+    [bundle] = store.glob("log/tile/entries/**/*.zst")
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    bundle.write_bytes(data)
+    assert compare(store, "the bundle is broken") == 10
+    verdicts = {claim["claim"]: claim["verdict"] for claim in first_verifier(store)[1]["claims"]}
+    assert [claim for claim, verdict in verdicts.items() if verdict == "invalid"] == ["content"], verdicts
+    head = tmp_path / "head"
+    root = forging.root_of(forging.read_events(rotated[0])[:SIZE])
+    for key in [*rotated[1], forging.private_key(9)]:
+        head.write_text(forging.head(store, SIZE, root, key))
+        assert compare(store, "and a head", "--head", str(head)) == 10
+    # A false signature is one whatever else there is.
+    head.write_text(forging.head(store, SIZE, root, rotated[1][0]).replace("\n8\n", "\n9\n"))
+    assert compare(store, "and a false head", "--head", str(head)) == 10
+    assert first_verifier(store, "--head", str(head))[1]["verdict"] == "ALTERED"
+
+
 def test_a_report_stays_small_whatever_is_wrong_with_a_store():
     report = Report()
     for number in range(1000):

@@ -3,6 +3,7 @@ events that tell of them. Files, events and log are held against each other; whe
 auditor's choice."""
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import re
@@ -14,7 +15,7 @@ from .algorithms import NotTrusted, Refused, Unsupported
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
 from .event import Event
-from .faults import Fault, Malformed
+from .faults import Fault, Malformed, Missing
 from .note import BadSignature, Key, MAX_NOTE_BYTES, Note, Signature, Unsigned
 from .policy import Policy
 from .report import INVALID, UNVERIFIABLE, VALID, Report
@@ -145,13 +146,23 @@ def published(store: Directory) -> list[int]:
     """Sizes of the heads of which something has been published. An empty directory is what is left of a publication that
     broke off."""
     sizes = [name for name in store.names("anchors") if re.fullmatch("[0-9]{20}", name, re.ASCII)]
-    return [int(name) for name in sizes if int(name) < 1 << 64 and store.names(f"anchors/{name}")]
+    return [int(name) for name in sizes if int(name) < 1 << 64 and not _is_empty(store, f"anchors/{name}")]
+
+
+def _is_empty(store: Directory, path: str) -> bool:
+    try:
+        return not store.names(path)
+    except (Fault, Missing):
+        # What cannot be listed is not empty: whoever reads it says why.
+        return False
 
 
 class Anchors:
     def __init__(self, store: Directory, trust: Trust, epochs: Epochs, root_at: Callable[[int], bytes], report: Report):
         self._store, self._trust, self._epochs, self._root_at, self._report = store, trust, epochs, root_at, report
         self.outside: list[Outside] = []
+        #: Published heads that cover events which could not be read.
+        self._out_of_reach = 0
 
     def judge(self, sizes: list[int], told: list[Told]) -> None:
         by_size: dict[int, list[Told]] = {size: [] for size in sizes}
@@ -164,15 +175,21 @@ class Anchors:
             if data is not None:
                 good = size
                 self._of_head(size, data, by_size[size])
+        if self._out_of_reach:
+            for claim in ("time", "witnesses"):
+                self._report.say(claim, UNVERIFIABLE,
+                                 f"{self._report.unread}, and {self._out_of_reach} published heads are of more")
         self._conclude()
 
     def _dir(self, size: int) -> str:
         return f"anchors/{size:020}"
 
     def _read(self, path: str, limit: int) -> bytes | None:
-        """A small file; `Malformed` where it is not one."""
+        """A small file, if there is one that may be read; `Malformed` where it is not one."""
         try:
             data = self._store.read(path)
+        except Missing:
+            return None
         except Fault as fault:
             raise Malformed(fault.detail) from fault
         if data is not None and len(data) > limit:
@@ -182,9 +199,18 @@ class Anchors:
     def _head(self, size: int, told: list[Told], good: int) -> bytes | None:
         """The published head's bytes, if it is the log's."""
         report, path = self._report, f"{self._dir(size)}/checkpoint"
+        if size > report.events and report.unread:
+            self._out_of_reach += 1
+            return None
         if size > report.events:
             report.fault("sequence", "removed", report.events, f"a head of {size} events was published ({path}), and the log "
                          f"has {report.events}: its end was cut off")
+            return None
+        try:
+            with contextlib.suppress(Missing):
+                self._store.names(self._dir(size))
+        except Fault as fault:
+            report.fault(told[0].claim if told else "time", fault.what, None, fault.detail)
             return None
         try:
             data = self._read(path, MAX_NOTE_BYTES)
@@ -200,7 +226,10 @@ class Anchors:
             report.fault("epoch", "epoch", error.seq, f"{path}: {error}")
             return None
         except (Malformed, BadSignature, Unsigned) as error:
-            report.fault("signature", "signature", None, f"{path}: {error or 'no key of the log signed it'}")
+            if isinstance(error, Unsigned) and report.unread:
+                report.say("signature", UNVERIFIABLE, f"{path}: no key of the log signed it that is known so far: {report.unread}")
+            else:
+                report.fault("signature", "signature", None, f"{path}: {error or 'no key of the log signed it'}")
             return None
         if signed.cosigned is None:
             report.say("signature", UNVERIFIABLE, "this machine has no code for the log's ML-DSA-44 signatures on published heads")
@@ -222,7 +251,11 @@ class Anchors:
             if one.root != self._root_at(size) or one.checkpoint_sha256 not in (None, digest):
                 self._report.fault(one.claim, "altered", one.seq,
                                    f"event {one.seq} tells of an anchor of {size} events that is not on this log's head")
-        names = [name.removesuffix(".tsr") for name in self._store.names(self._dir(size)) if name.endswith(".tsr")][:_MAX_FILES]
+        try:
+            names = [name.removesuffix(".tsr") for name in self._store.names(self._dir(size)) if name.endswith(".tsr")][:_MAX_FILES]
+        except Missing as error:
+            self._report.lacks("time", str(error))
+            names = []
         names += dict.fromkeys(one.name for one in told if one.kind == "timestamp" and one.name not in names)
         for name in names:
             self._stamp(size, data, name, [one for one in told if one.kind == "timestamp" and one.name == name])

@@ -1,11 +1,20 @@
-"""Reading files of a store by their paths within it. Never writes; reads nothing but regular files, of whatever a link leads to."""
+"""Reading files of a store by their paths within it. Never writes; reads nothing but regular files, of whatever a link leads to.
 
+One rule for all of them. What is not there is missing, and so is what may not be read. What stands in the place of a file and
+is none (a pipe, a device, a directory, links in a circle) is that file, altered; one that is longer than any can be, or that
+the medium does not give back, is that file, damaged.
+"""
+
+import errno
 import mmap
 import os
 import pathlib
 import stat
 
-from .faults import Missing, corrupt
+from .faults import Fault, Missing, altered, corrupt
+
+#: Opening fails so because of what stands there.
+_OF_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EISDIR}
 
 
 class Directory:
@@ -25,7 +34,7 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise corrupt(path, f"it cannot be read: {error.args[-1]}") from error
+            raise _refused(path, error) from error
         if len(data) > self.MAX_FILE_BYTES:
             raise corrupt(path, "it is longer than any file of a store")
         return data
@@ -46,7 +55,7 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise corrupt(path, f"it cannot be read: {error.args[-1]}") from error
+            raise _refused(path, error) from error
 
     def _open(self, path: str):
         """Opens without waiting for whoever writes into a pipe, and refuses what is no regular file."""
@@ -54,13 +63,23 @@ class Directory:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-        raise OSError("it is no regular file")
+        raise altered(path, "it is not a regular file")
 
     def names(self, path: str) -> list[str]:
-        """What lies in a directory, in the order of their names; nothing where there is no directory."""
+        """What lies in a directory, in the order of their names; nothing where it is not there."""
         try:
             return sorted(entry.name for entry in (self.root / path).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            raise altered(path, "it is not a directory") from error
         except (OSError, ValueError) as error:
-            raise corrupt(path, f"it cannot be listed: {error.args[-1]}") from error
+            raise _refused(path, error, "directory") from error
+
+
+def _refused(path: str, error: OSError | ValueError, kind: str = "regular file") -> Fault | Missing:
+    if isinstance(error, PermissionError):
+        return Missing(f"permission to read {path}")
+    if isinstance(error, OSError) and error.errno in _OF_NO_FILE:
+        return altered(path, f"it is not a {kind}")
+    return corrupt(path, f"it cannot be read: {error.args[-1]}")

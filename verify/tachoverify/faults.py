@@ -2,12 +2,14 @@
 
 
 class Fault(Exception):
-    """Bytes are there, and are not what they must be. `what` is the kind of fault, in a report's words."""
+    """Bytes are there, and are not what they must be. `what` is the kind of fault, in a report's words; `where` begins with the
+    path of the file concerned, if it is one file's."""
 
-    def __init__(self, what: str, detail: str):
+    def __init__(self, what: str, detail: str, where: str = ""):
         super().__init__(detail)
         self.what = what
         self.detail = detail
+        self.where = where
 
 
 class Missing(Exception):
@@ -23,4 +25,10 @@ class Malformed(ValueError):
 
 
 def corrupt(where: str, detail: str) -> Fault:
-    return Fault("corrupt", f"{where} is damaged: {detail}")
+    """Broken, as a failing disk breaks it."""
+    return Fault("corrupt", f"{where} is damaged: {detail}", where)
+
+
+def altered(where: str, detail: str) -> Fault:
+    """Whole, and not what was written."""
+    return Fault("altered", f"{where} is altered: {detail}", where)

@@ -7,7 +7,7 @@ from .epochs import Epochs, WrongEpoch
 from .faults import Malformed
 from .note import BadSignature, Checkpoint, Note, Unsigned, decimal, unbase64
 from .policy import Policy
-from .report import VALID, Report
+from .report import UNVERIFIABLE, VALID, Report
 
 _RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 _MAX_HASHES = 64
@@ -50,18 +50,24 @@ class Heads:
              known_by: Callable[[int], datetime.datetime | None]) -> None:
         report, size = self._report, head.size
         if head.origin != epochs.origin:
-            report.fault("signature", "altered", None, f"the head that you hold is of the log {head.origin}, and this is {epochs.origin}")
+            report.of_another_log(head.origin)
             return
         try:
             revoked = epochs.open(note).revoked
         except WrongEpoch as error:
             report.fault("epoch", "epoch", error.seq, f"the head of {size} events that you hold: {error}")
             return
-        except (Malformed, BadSignature, Unsigned):
-            report.fault("signature", "signature", None, f"the head of {size} events that you hold is not signed by this log's key")
+        except (Malformed, BadSignature, Unsigned) as error:
+            detail = f"the head of {size} events that you hold is not signed by this log's key"
+            if isinstance(error, Unsigned) and report.unread:
+                report.say("signature", UNVERIFIABLE, f"{detail} that is known so far: {report.unread}")
+            else:
+                report.fault("signature", "signature", None, detail)
             return
         if size <= report.events and root_at(size) == head.root:
             report.say("witnesses", VALID, f"the log extends the head of {size} events that you hold")
+        elif size > report.events and report.unread:
+            report.say("witnesses", UNVERIFIABLE, f"the log could not be read up to the {size} events of your head")
         elif revoked and not _is_vouched_for(note, head, epochs, policy, known_by(revoked[1])):
             report.lacks("witnesses", f"the head of {size} events that you hold is not of this log, and its key was revoked for it: "
                          "word of somebody outside, from before the revocation, that it was the log's (--policy FILE)")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .directory import Directory
-from .faults import Malformed, corrupt
+from .faults import Fault, Malformed, Missing, altered, corrupt
 
 _KEM = b"KEM\x00\x20"
 _SUITE = b"HPKE\x00\x20\x00\x01\x00\x02"
@@ -109,7 +109,11 @@ class Keyring:
         self.wrapped_to: dict[tuple[str, ...], str] = {}
 
     def _read_own(self) -> bytes | None:
-        data = self._store.read("keys/vault.key")
+        try:
+            data = self._store.read("keys/vault.key")
+        except (Fault, Missing):
+            # As one that is not there, or not whole.
+            return None
         if data is None:
             return None
         found = re.fullmatch(rb"v2 ([0-9a-f]{64}) ([0-9a-f]{16})\n", data)
@@ -135,7 +139,7 @@ class Keyring:
                 if kind == "hpke" and self._recipient and key_id == self._recipient.id:
                     return self._recipient.open(sealed, context)
             except Malformed as error:
-                raise corrupt(path, str(error)) from error
+                raise altered(path, str(error)) from error
         if self._own and any(kind == "local" for kind, _, _ in wraps):
             self._strangers.add(path)
         if all(kind == "hpke" for kind, _, _ in wraps):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from . import tlog
 from .crc32c import crc32c
 from .directory import Directory
-from .faults import Malformed, Missing, corrupt
+from .faults import Malformed, Missing, altered, corrupt
 from .wal import Tail
 from .zstd import ZstdError, decompress
 
@@ -39,10 +39,10 @@ class Log:
             except Malformed as error:
                 raise corrupt(f"event {following + min(held, needed)}", f"its entry bundle {error}") from error
             if held < needed:
-                raise corrupt(f"event {following + held}", "its entry bundle is cut short")
+                raise altered(f"event {following + held}", "its entry bundle is cut short")
             following += needed
             if held != width:
-                raise corrupt(f"event {following}", f"its entry bundle holds {held} entries where its name says {width}")
+                raise altered(f"event {following}", f"its entry bundle holds {held} entries where its name says {width}")
         yield from self._tail.events
 
     def tile(self, level: int, index: int, width: int) -> list[bytes]:

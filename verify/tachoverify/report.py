@@ -45,6 +45,12 @@ class Report:
     not_proven: list[str] = field(default_factory=list)
     anchors: list[dict] = field(default_factory=list)
     brackets: list[dict] = field(default_factory=list)
+    #: Whether the log could not be read to its end.
+    _is_cut: bool = False
+    #: Faults in another word than `corrupt`.
+    _other_faults: int = 0
+    #: The logs that heads are of which the auditor holds and which are not of this one.
+    _other_logs: list[str] = field(default_factory=list)
     unanchored_tail: dict = field(default_factory=lambda: {"from": 0, "events": 0, "verified": False})
     #: By claim and verdict: the first reasons, and how many more there were.
     _said: dict[tuple[str, str], tuple[list[str], int]] = field(default_factory=dict)
@@ -53,6 +59,7 @@ class Report:
 
     def fault(self, claim: str, what: str, seq: int | None, detail: str) -> None:
         self.fault_count += 1
+        self._other_faults += what != "corrupt"
         self.say(claim, INVALID, detail)
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(Found(claim, what, seq, detail))
@@ -66,6 +73,30 @@ class Report:
         self.missing_count += 1
         if len(self.missing) < MAX_MISSING:
             self.missing.append(what)
+
+    def cut(self) -> None:
+        """The log could be read no further."""
+        self._is_cut = True
+        for claim in ("order", "sequence", "epoch", "bodies"):
+            self.say(claim, UNVERIFIABLE, self.unread)
+
+    @property
+    def unread(self) -> str | None:
+        """Why nothing can be said of what lies behind the events that could be read; `None` where all of them were."""
+        if not self._is_cut:
+            return None
+        return f"only the first {self.events} events could be read" if self.events else "none of the events could be read"
+
+    def of_another_log(self, theirs: str) -> None:
+        """A head that the auditor holds is of another log."""
+        self.lacks("witnesses", f"a head of the log {self.origin} (the one that you hold is of the log {theirs})")
+        self._other_logs.append(theirs)
+
+    @property
+    def other_log(self) -> str | None:
+        """The log that a head is of which the auditor holds, where that it is another is all that is wrong."""
+        alone = not self.fault_count and self.missing_count == len(self._other_logs)
+        return self._other_logs[0] if self._other_logs and alone else None
 
     def say(self, claim: str, verdict: str, detail: str) -> None:
         told, more = self._said.get((claim, verdict), ([], 0))
@@ -95,6 +126,8 @@ class Report:
     def exit_code(self) -> int:
         if self.fault_count:
             return 10
+        if self.other_log:
+            return 2
         if self.missing_count:
             return 12
         if self.gaps or self.odd_ends or self.ended and self.open_calls:
@@ -108,7 +141,8 @@ class Report:
         # Who has only the store can be shown another one that is as consistent: that is not all that "verified" means.
         well = ("verified in part; what is UNVERIFIABLE could not be told" if set(verdicts.values()) != {VALID} else
                 "verified" if outside else "verified in itself; nobody outside vouches for it")
-        return {0: well, 10: "ALTERED", 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
+        bad = "ALTERED" if self._other_faults else "DAMAGED: broken by a failing disk, or on purpose"
+        return {0: well, 2: "NOT VERIFIED", 10: bad, 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
 
     def as_json(self) -> dict:
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from .crc32c import crc32c
 from .directory import Directory
 from .event import Body
-from .faults import Fault, Malformed, Missing, Newer, corrupt
+from .faults import Fault, Malformed, Missing, Newer, altered, corrupt
 from .keyring import Keyring, Locked, open_gcm
 from .state import State
 from .wal import Tail
@@ -104,6 +104,10 @@ class Vault:
         self._read: set[tuple[int, int]] = set()
         self._seeds: dict[int, bytes] = {}
         self._halfway: dict[int, bytes] = {}
+        #: What events say of complete volumes: the event, number, length and SHA-256.
+        self.sealed: list[tuple[int, int, int, str]] = []
+        #: Files of which something is broken.
+        self.broken: set[str] = set()
         for number in range(1, state.volume + 1):
             newest = number == state.volume
             data = store.map(volume_path(number))
@@ -172,7 +176,7 @@ class Vault:
             try:
                 stored = open_gcm(key, stored[:12], stored[12:], aad)
             except Malformed as error:
-                raise Fault("altered", f"{where} is altered: {error}") from error
+                raise altered(where, str(error)) from error
         try:
             raw = decompress(stored, block.raw_len)
         except ZstdError as error:
@@ -241,16 +245,29 @@ class Vault:
                     faults.append(fault)
         return faults
 
-    def check_sealed(self, facts: dict) -> None:
-        """Whether a volume is the file that an event said was complete; needs no key."""
+    def told(self, seq: int, facts: dict) -> None:
+        """Keeps what an event says of a volume that is complete."""
         number, length, digest = (facts.get(name) for name in ("volume", "bytes", "sha256"))
         if type(number) is not int or type(length) is not int or not isinstance(digest, str):
             raise Malformed("its facts are not those of a sealed volume")
+        self.sealed.append((seq, number, length, digest))
+
+    def note(self, fault: Fault) -> None:
+        """Remembers which file is broken."""
+        if fault.what == "corrupt":
+            self.broken.add(fault.where.partition(" ")[0])
+
+    def check_sealed(self, number: int, length: int, digest: str) -> None:
+        """Whether a volume is the file that an event said was complete; needs no key."""
         data = self._files.get(number)
         if data is None:
             raise Fault("removed", f"{volume_path(number)}, which is said to be complete, is not there")
-        if len(data) != length or hashlib.sha256(data).hexdigest() != digest:
-            raise Fault("altered", f"{volume_path(number)} is not the file that was sealed")
+        if len(data) != length:
+            raise Fault("altered", f"{volume_path(number)} is not the file that was sealed: it is of another length")
+        if hashlib.sha256(data).hexdigest() != digest:
+            # What is broken in it has been said, and it is another file for that.
+            what = "corrupt" if volume_path(number) in self.broken else "altered"
+            raise Fault(what, f"{volume_path(number)} is not the file that was sealed")
 
     # --- bodies
 

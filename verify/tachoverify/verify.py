@@ -8,12 +8,12 @@ from . import event as events
 from .anchors import Anchors, Outside, Told, Trust, published, told_by
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
-from .faults import Fault, Malformed, Missing, Newer
+from .faults import Fault, Malformed, Missing, Newer, corrupt
 from .heads import Heads
 from .keyring import Keyring, Locked, Recipient
 from .log import Log
 from .note import BadSignature, Checkpoint, Key, Note, Unsigned
-from .report import UNVERIFIABLE, VALID, MAX_FAULTS, Report
+from .report import CLAIMS, UNVERIFIABLE, VALID, MAX_FAULTS, Report
 from .state import check_format, read_state
 from .tlog import Tree, WIDTH, tile_name
 from .vault import Vault
@@ -33,11 +33,21 @@ def verify(root: pathlib.Path, options: Options) -> Report:
     try:
         Verification(Directory(root), options, report).run()
     except Fault as fault:
-        report.fault("content", fault.what, None, fault.detail)
+        refuted = _resting_on(fault.where)
+        report.fault(refuted, fault.what, None, fault.detail)
+        for claim in CLAIMS:
+            if claim != refuted:
+                report.say(claim, UNVERIFIABLE, f"nothing was read, for {fault.detail}")
     except (Missing, Newer) as error:
         report.lacks("content", str(error)) if isinstance(error, Missing) else report.miss(str(error))
     report.sort()
     return report
+
+
+def _resting_on(path: str) -> str:
+    """The claim that cannot be verified without that file."""
+    files = {"log/checkpoint": "signature", "log/vkey": "epoch", "state": "sequence", "vault/": "bodies", "anchors": "time"}
+    return next((claim for file, claim in files.items() if path.startswith(file)), "content")
 
 
 def _read_key(store: Directory) -> Key:
@@ -45,9 +55,9 @@ def _read_key(store: Directory) -> Key:
     try:
         key = Key.parse(data.decode().removesuffix("\n"))
     except (UnicodeDecodeError, Malformed) as error:
-        raise Fault("corrupt", f"log/vkey is not a verifier key: {error}") from error
+        raise corrupt("log/vkey", f"it is not a verifier key: {error}") from error
     if f"{key}\n".encode() != data:
-        raise Fault("corrupt", "log/vkey is not a verifier key")
+        raise corrupt("log/vkey", "it is not a verifier key")
     return key
 
 
@@ -104,21 +114,18 @@ class Verification:
     def run(self) -> None:
         report = self.report
         heads = Heads(self.options.heads, report)
-        whole = True
         try:
             for line in self.log.events():
                 self._event(line)
         except (Fault, Missing) as error:
-            whole = False
             what, detail = (error.what, error.detail) if isinstance(error, Fault) else ("removed", f"{error} is missing")
             report.fault("content", what, report.events, detail)
-            for claim in ("order", "sequence", "bodies"):
-                report.say(claim, UNVERIFIABLE, f"only the first {report.events} events could be read")
+            report.cut()
         self._judge_epochs()
-        self._pin(whole)
+        self._pin(not report.unread)
         self._judge_checkpoint()
         for fault in self.vault.faults_of_the_rest(report.ended):
-            report.fault("bodies", fault.what, None, fault.detail)
+            self._body_fault(fault, None)
         anchors = Anchors(self.store, self.options, self.epochs, self.tree.root_at, report)
         anchors.judge(self.published, self.told)
         heads.judge(self.epochs, self.tree.root_at, self.options.policy, anchors.known_by)
@@ -130,13 +137,19 @@ class Verification:
         report.unsigned_tail = report.events - min(report.signed_events, report.events)
         report.say("order", VALID, f"{report.events} events stand at the places they name")
         report.say("sequence", VALID, f"the counters of {len(self.streams)} streams have no hole")
+        for seq, *told in self.vault.sealed:
+            try:
+                self.vault.check_sealed(*told)
+            except Fault as fault:
+                report.fault("bodies", fault.what, seq, fault.detail)
         for path in self.vault.strangers():
             report.fault("bodies", "altered", None, f"{path} holds a key under another keyring key than the one that opens"
                                                     " the others: it is of another store")
         for path in sorted(self.keyring.emptied):
             report.lacks("bodies", f"the key in {path}, which holds none for anybody,")
         for to, path in self.keyring.wrapped_to.items():
-            if self.starts and self.recipients is not None and not self.recipients & set(to):
+            # Events that could not be read may name more.
+            if self.starts and self.recipients is not None and not self.recipients & set(to) and not report.unread:
                 report.lacks("bodies", f"the key in {path}, which is for {', '.join(to)} and for nobody whom the log names,")
         for why, seqs in self.locked.items():
             detail = f"{why}: {len(seqs)} bodies, from event {seqs[0]} on"
@@ -169,7 +182,7 @@ class Verification:
             try:
                 self.vault.check(body)
             except Fault as fault:
-                self.report.fault("bodies", "body", seq, fault.detail)
+                self._body_fault(fault, seq)
             except Locked as locked:
                 self.locked.setdefault(str(locked), []).append(seq)
             except Missing as error:
@@ -177,10 +190,14 @@ class Verification:
                 if str(error).endswith((".key", ".seed")):
                     self.keyless.setdefault(str(error), []).append(seq)
                 else:
-                    self.report.fault("bodies", "body", seq, f"{error} is missing")
+                    self.report.fault("bodies", "removed", seq, f"{error} is missing")
             else:
                 self.report.bodies += 1
                 self.report.body_bytes += body.len
+
+    def _body_fault(self, fault: Fault, seq: int | None) -> None:
+        self.vault.note(fault)
+        self.report.fault("bodies", fault.what, seq, fault.detail)
 
     def _of_the_log(self, seq: int, event: events.Event) -> None:
         """What an event tells of the log itself: its keys, its sealed volumes, its anchors."""
@@ -193,14 +210,12 @@ class Verification:
             elif event.kind == "recorder.start" and event.source == "recorder":
                 self._started(seq, event.facts)
             elif event.kind == "vault.sealed":
-                self.vault.check_sealed(event.facts)
+                self.vault.told(seq, event.facts)
             else:
                 told = told_by(seq, event)
                 self.told += [told] if told else []
         except Malformed as error:
             self.report.fault("content", "format", seq, str(error))
-        except Fault as fault:
-            self.report.fault("bodies", fault.what, seq, fault.detail)
 
     def _started(self, seq: int, facts: dict) -> None:
         self.starts += 1
@@ -242,7 +257,7 @@ class Verification:
         """Notes a tile that is missing or differs from the hashes of the events."""
         try:
             told = self.log.tile(level, index, len(hashes))
-        except Fault:
+        except (Fault, Missing):
             told = []
         if told[: len(hashes)] == hashes or len(self.bad_tiles) >= MAX_FAULTS:
             return
@@ -308,7 +323,10 @@ class Verification:
         except (Malformed, BadSignature, Unsigned) as error:
             detail = {BadSignature: "the signature in the log's name is not the log's",
                       Unsigned: "the log's key did not sign it"}.get(type(error), str(error))
-            report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
+            if isinstance(error, Unsigned) and report.unread:
+                report.say("signature", UNVERIFIABLE, f"log/checkpoint: {detail}, as far as keys are known: {report.unread}")
+            else:
+                report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
             report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
             return
         if signed.revoked:
@@ -320,6 +338,9 @@ class Verification:
 
     def _hold_against(self, checkpoint: Checkpoint) -> None:
         report, signed = self.report, checkpoint.size
+        if signed > report.events and report.unread:
+            # It has been said that they could not be read.
+            return
         if signed > report.events:
             detail = f"the checkpoint signs {signed} events, the log has {report.events}"
             report.fault("sequence", "removed", report.events, detail)

@@ -67,6 +67,15 @@ pub enum Error {
         /// The id of the investigator's key that would open it, if one would.
         recipient: Option<String>,
     },
+    /// A head that the caller gave is of another log than the one that it is to be held against; a mistake of the caller, or
+    /// this is not the log that was meant.
+    #[error("the head given is of the log {theirs}, and this is the log {ours}")]
+    OtherLog {
+        /// The log that the head is of.
+        theirs: String,
+        /// The log that is there.
+        ours: String,
+    },
     /// Something that should be there is not.
     #[error("{0} is missing")]
     Missing(String),
@@ -107,6 +116,25 @@ impl Error {
         Self::Altered {
             what: what.into(),
             detail: detail.into(),
+        }
+    }
+
+    /// The file or record that is not as it was written, its path first; empty for an error that is about none.
+    pub(crate) fn place(&self) -> &str {
+        match self {
+            Self::Damaged { what, .. } | Self::Altered { what, .. } => what,
+            _ => "",
+        }
+    }
+
+    /// Whether something could not be looked at because it is not there, or because its reader may not: neither speaks
+    /// for or against what lies in it.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Missing(_) => true,
+            Self::Io { kind, .. } => *kind == io::ErrorKind::PermissionDenied,
+            _ => false,
         }
     }
 

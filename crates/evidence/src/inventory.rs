@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::salt::BODIES_PER_SEED;
 use crate::salts::read_seed;
 use crate::state::State;
+use crate::stored;
 use crate::tiles::bundle_path;
 use crate::volume::{scan, volume_path};
 use storage::Disk;
@@ -71,12 +72,6 @@ const fn is_whole(id: &BundleId) -> bool {
 }
 
 fn len(disk: &dyn Disk, path: &str) -> Result<u64, Error> {
-    match disk.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::Missing(path.into()))
-        }
-        file => file
-            .and_then(|file| file.len())
-            .map_err(|error| Error::io(path, &error)),
-    }
+    let file = stored::open(disk, path)?.ok_or_else(|| Error::Missing(path.into()))?;
+    file.len().map_err(|error| stored::refused(path, &error))
 }

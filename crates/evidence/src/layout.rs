@@ -1,6 +1,7 @@
 //! The data directory and its version.
 
 use crate::error::Error;
+use crate::stored;
 use storage::Disk;
 
 /// Version of the directory as a whole. A reader accepts every version up to this one.
@@ -42,9 +43,7 @@ pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
         Err(Error::Missing(_)) => {}
         other => return other.map(|_| false),
     }
-    let names = disk
-        .list("")
-        .map_err(|error| Error::io("listing the data directory", &error))?;
+    let names = stored::list(disk, "")?;
     let stranger = names.into_iter().find(|name| {
         let ours = [
             "lock",
@@ -61,14 +60,8 @@ pub(crate) fn is_new(disk: &dyn Disk) -> Result<bool, Error> {
 
 /// Checks the directory's version and returns it.
 pub(crate) fn check(disk: &dyn Disk) -> Result<u32, Error> {
-    let bytes = match disk.read(PATH) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::Missing(
-                "a Tachograph store (the file `format`)".into(),
-            ));
-        }
-        other => other.map_err(|error| Error::io("reading format", &error))?,
-    };
+    let bytes = stored::read(disk, PATH)?
+        .ok_or_else(|| Error::Missing("a Tachograph store (the file `format`)".into()))?;
     let text = String::from_utf8_lossy(&bytes);
     let version = text
         .strip_prefix(WORD)

@@ -45,6 +45,7 @@ mod settler_thread;
 mod sim;
 mod state;
 mod store;
+mod stored;
 mod streams;
 mod tiles;
 mod vault;

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::keys::LogKey;
+use crate::stored;
 use storage::Disk;
 use tlog::cosignature::Timestamp;
 use tlog::note::Note;
@@ -36,24 +37,20 @@ fn path(size: u64) -> String {
 /// Sizes of which something was published, ascending. A directory with nothing in it is what is left of a publication that
 /// broke off: nobody was ever shown that head.
 pub(crate) fn sizes(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
-    let names = disk
-        .list(DIR)
-        .map_err(|error| Error::io("listing anchors", &error))?;
-    Ok(names
+    Ok(stored::list(disk, DIR)?
         .iter()
         .filter(|name| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit()))
         .filter_map(|name| name.parse().ok())
         // What cannot be listed is not empty: whoever reads it says why.
-        .filter(|size| disk.list(&dir(*size)).map_or(true, |held| !held.is_empty()))
+        .filter(|size| stored::list(disk, &dir(*size)).map_or(true, |held| !held.is_empty()))
         .collect())
 }
 
 /// The published checkpoint of `size` events, unverified; `None` where there is none.
 pub(crate) fn read(disk: &dyn Disk, size: u64) -> Result<Option<Note>, Error> {
     let path = path(size);
-    let bytes = match disk.read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|error| Error::io(&path, &error))?,
+    let Some(bytes) = stored::read(disk, &path)? else {
+        return Ok(None);
     };
     Note::parse(&bytes)
         .map(Some)

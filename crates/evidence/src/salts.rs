@@ -3,6 +3,7 @@
 use crate::cipher::{Keyring, Protects};
 use crate::error::Error;
 use crate::salt::{BODIES_PER_SEED, SALT_BYTES, SaltTree};
+use crate::stored;
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::Disk;
 
@@ -16,12 +17,7 @@ const SEED_BYTES: usize = 32;
 pub(crate) fn read_seed(disk: &dyn Disk, id: u64, keys: &Keyring) -> Result<[u8; 32], Error> {
     let protects = Protects::Seed(id / BODIES_PER_SEED);
     let path = protects.path();
-    let bytes = match disk.read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::Missing(path));
-        }
-        other => other.map_err(|error| Error::io(&path, &error))?,
-    };
+    let bytes = stored::need(disk, &path)?;
     match <[u8; SEED_BYTES]>::try_from(bytes.as_slice()) {
         Ok(seed) => Ok(seed),
         Err(_) => keys.open(protects, &bytes),

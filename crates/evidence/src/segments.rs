@@ -1,6 +1,7 @@
 //! The write-ahead log's segments: made ahead of need, removed once settled.
 
 use crate::error::Error;
+use crate::stored;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -12,10 +13,7 @@ pub(crate) fn segment_path(number: u64) -> String {
 
 /// Numbers of the segments on disk, ascending.
 pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
-    let names = disk
-        .list("wal")
-        .map_err(|error| Error::io("listing wal", &error))?;
-    Ok(names
+    Ok(stored::list(disk, "wal")?
         .iter()
         .filter_map(|name| {
             let number = name.strip_suffix(".wal")?.parse().ok()?;

@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::record::Claim;
+use crate::stored;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use storage::Disk;
@@ -119,19 +120,12 @@ impl Default for State {
 impl State {
     /// The state on disk; the default where nothing was ever settled.
     pub(crate) fn load(disk: &dyn Disk) -> Result<Self, Error> {
-        let bytes = match disk.read(PATH) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let tiles = disk
-                    .list("log/tile")
-                    .map_err(|error| Error::io("listing log/tile", &error))?;
-                return if tiles.is_empty() {
-                    Ok(Self::default())
-                } else {
-                    Err(Error::Missing(PATH.into()))
-                };
-            }
-            Err(error) => return Err(Error::io("reading state", &error)),
+        let Some(bytes) = stored::read(disk, PATH)? else {
+            return if stored::list(disk, "log/tile")?.is_empty() {
+                Ok(Self::default())
+            } else {
+                Err(Error::Missing(PATH.into()))
+            };
         };
         let damaged = |detail: &str| Error::damaged(PATH, detail);
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text"))?;

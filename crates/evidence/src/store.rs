@@ -8,7 +8,7 @@ use crate::epochs::{self, Epochs};
 use crate::error::Error;
 use crate::salt::SaltTree;
 use crate::state::{Phase, State};
-use crate::tiles::{open_checkpoint, read_checkpoint};
+use crate::tiles::{CHECKPOINT, open_checkpoint, read_checkpoint};
 use crate::vault::Vault;
 use crate::wal_view::WalView;
 use crate::{keys, layout, published};
@@ -156,7 +156,9 @@ impl Store {
         let state = State::load(self.disk.as_ref())?;
         if state == self.state && self.wal.extend(self.disk.as_ref()).is_ok() {
             self.checkpoint = checkpoint;
-            return Ok(self.len());
+            if !self.is_overtaken()? {
+                return Ok(self.len());
+            }
         }
         self.rebuild()?;
         Ok(self.len())
@@ -183,6 +185,13 @@ impl Store {
                     )?;
                     self.lock().bundle = None;
                     (self.state, self.wal, self.checkpoint) = (state, wal, checkpoint);
+                    if self.is_overtaken()? {
+                        last = Error::damaged(
+                            CHECKPOINT,
+                            "it does not fit the events, again and again",
+                        );
+                        continue;
+                    }
                     return Ok(());
                 }
                 Err(error) => {
@@ -192,6 +201,13 @@ impl Store {
             }
         }
         Err(last)
+    }
+
+    /// Whether the checkpoint that was read first is refused by what was read after it, and has been replaced meanwhile: a
+    /// recorder revoked the key that had signed it, and signed anew before it said so.
+    fn is_overtaken(&self) -> Result<bool, Error> {
+        let is_replaced = read_checkpoint(self.disk.as_ref())? != self.checkpoint;
+        Ok(is_replaced && self.checkpoint().is_err())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -220,6 +236,11 @@ impl Store {
     #[must_use]
     pub fn torn_bytes(&self) -> u64 {
         self.wal.torn_bytes
+    }
+
+    /// The bytes of the newest checkpoint as it lay there before the events were looked at, unverified.
+    pub(crate) fn checkpoint_bytes(&self) -> Option<&[u8]> {
+        self.checkpoint.as_deref()
     }
 
     /// The newest checkpoint, signed by the key of its epoch.

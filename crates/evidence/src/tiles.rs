@@ -9,6 +9,7 @@ use crate::compression::decompress_into;
 use crate::epochs::Epochs;
 use crate::error::Error;
 use crate::keys::LogKey;
+use crate::stored;
 use storage::Disk;
 use tlog::tile::{BundleId, TILE_WIDTH, TileBuilder, TileId};
 use tlog::{Checkpoint, Hash, bundle, leaf_hash};
@@ -41,10 +42,7 @@ fn read_widest(
     width: u16,
 ) -> Result<Option<(Vec<u8>, u16)>, Error> {
     let dir = partial_dir(full);
-    let read = |path: String| match disk.read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(io(&path)),
-    };
+    let read = |path: String| stored::read(disk, &path);
     // The settler may replace a partial file by a wider one while we look.
     for _ in 0..WIDEST_ATTEMPTS {
         if width < TILE_WIDTH
@@ -55,9 +53,7 @@ fn read_widest(
         if let Some(bytes) = read(format!("{full}{suffix}"))? {
             return Ok(Some((bytes, TILE_WIDTH)));
         }
-        let widest = disk
-            .list(&dir)
-            .map_err(io(&dir))?
+        let widest = stored::list(disk, &dir)?
             .iter()
             .filter_map(|name| {
                 let width = name.strip_suffix(suffix)?;
@@ -244,10 +240,8 @@ impl TileWriter {
         };
         // What was read may have been wider.
         for path in writer.partial_paths() {
-            match disk.open(&path) {
-                Ok(_) => writer.partial.push(path),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io(&path)(error)),
+            if stored::open(disk, &path)?.is_some() {
+                writer.partial.push(path);
             }
         }
         writer.settled.clone_from(&writer.partial);
@@ -384,10 +378,7 @@ impl TileWriter {
 
 /// The bytes of the checkpoint on disk, unverified; `None` where none was ever signed.
 pub(crate) fn read_checkpoint(disk: &dyn Disk) -> Result<Option<Vec<u8>>, Error> {
-    match disk.read(CHECKPOINT) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(io(CHECKPOINT)),
-    }
+    stored::read(disk, CHECKPOINT)
 }
 
 /// Believes a checkpoint only when the key of its epoch signed it and still counts.

@@ -2,6 +2,7 @@
 
 use crate::cipher::Keyring;
 use crate::error::Error;
+use crate::stored;
 use crate::volume::{
     BlockAt, BodyRecord, ChunkBlock, is_only_begun, read_bodies, read_chunks, scan, volume_path,
 };
@@ -80,18 +81,15 @@ impl Vault {
                 .last()
                 .is_none_or(|volume| volume.number < number)
             {
-                let file = match disk.open(&path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        if number == newest && len == 0 {
-                            return Ok(());
-                        }
-                        let Some(missing) = &mut self.missing else {
-                            return Err(Error::Missing(path));
-                        };
-                        missing.insert(number);
-                        continue;
+                let Some(file) = stored::open(disk, &path)? else {
+                    if number == newest && len == 0 {
+                        return Ok(());
                     }
-                    other => other.map_err(|error| Error::io(&path, &error))?,
+                    let Some(missing) = &mut self.missing else {
+                        return Err(Error::Missing(path));
+                    };
+                    missing.insert(number);
+                    continue;
                 };
                 if let Some(missing) = &mut self.missing {
                     missing.remove(&number);
@@ -111,7 +109,7 @@ impl Vault {
                 volume
                     .file
                     .len()
-                    .map_err(|error| Error::io(&path, &error))?
+                    .map_err(|error| stored::refused(&path, &error))?
             };
             if volume.scanned >= end {
                 continue;
@@ -246,8 +244,9 @@ impl Vault {
                     read_bodies(file, block, &self.keys).map(drop)
                 }
             });
-            let locked = matches!(checked, Err(Error::Locked { .. } | Error::Missing(_)));
-            faults.extend(checked.err().filter(|_| !locked));
+            let is_locked = |error: &Error| matches!(error, Error::Locked { .. });
+            let fault = checked.err();
+            faults.extend(fault.filter(|error| !is_locked(error) && !error.is_absence()));
         }
         faults
     }

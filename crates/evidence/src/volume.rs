@@ -18,6 +18,7 @@ use crate::compression::decompress_into;
 use crate::error::Error;
 use crate::recipe::take_varint;
 use crate::record::Cursor;
+use crate::stored;
 use storage::DiskFile;
 
 const MAGIC: &[u8; 8] = b"TACHOVOL";
@@ -73,7 +74,7 @@ pub(crate) fn read_version(file: &dyn DiskFile, volume: u64) -> Result<u32, Erro
     let path = volume_path(volume);
     let mut header = [0; 16];
     file.read_at(&mut header, 0)
-        .map_err(|error| Error::io(&path, &error))?;
+        .map_err(|error| stored::refused(&path, &error))?;
     let mut cursor = Cursor(&header);
     if cursor.take(8) != Some(MAGIC.as_slice()) {
         return Err(Error::damaged(&path, "the volume's header is not one"));
@@ -159,7 +160,7 @@ pub(crate) fn scan(
     while offset < len {
         let mut header = [0; BLOCK_HEADER_BYTES];
         file.read_at(&mut header, offset)
-            .map_err(|error| Error::io(&path, &error))?;
+            .map_err(|error| stored::refused(&path, &error))?;
         let block = parse_header(volume, offset, cipher, &header)
             .filter(|block| offset + BLOCK_HEADER_BYTES as u64 + u64::from(block.stored_len) <= len)
             .ok_or_else(|| Error::damaged(&path, format!("no block at offset {offset}")))?;
@@ -205,7 +206,7 @@ fn read_block(file: &dyn DiskFile, block: &BlockAt, keys: &Keyring) -> Result<Ve
     let mut bytes = vec![0; BLOCK_HEADER_BYTES + block.stored_len as usize];
     let n = file
         .read_at(&mut bytes, block.offset)
-        .map_err(|error| Error::io(&path, &error))?;
+        .map_err(|error| stored::refused(&path, &error))?;
     if n != bytes.len() {
         return Err(damaged("the block is cut short"));
     }

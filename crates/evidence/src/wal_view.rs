@@ -7,6 +7,7 @@ use crate::record::{KEYS, Record, decode_chunk, follows};
 use crate::segments::{self, segment_path};
 use crate::settle::MAX_CHUNKS;
 use crate::state::{Phase, State};
+use crate::stored;
 use crate::volume::BodyRecord;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -58,7 +59,8 @@ fn open<'a>(files: &'a mut Files, disk: &dyn Disk, number: u64) -> Result<&'a dy
     Ok(match files.entry(number) {
         Entry::Occupied(file) => &**file.into_mut(),
         Entry::Vacant(slot) => {
-            &**slot.insert(disk.open(&path).map_err(|error| Error::io(&path, &error))?)
+            let file = stored::open(disk, &path)?.ok_or_else(|| Error::Missing(path.clone()))?;
+            &**slot.insert(file)
         }
     })
 }
@@ -120,7 +122,7 @@ impl WalView {
     /// Whether anything was ever written to a segment.
     fn is_begun(&mut self, disk: &dyn Disk, number: u64) -> Result<bool, Error> {
         let path = segment_path(number);
-        let io = |error: std::io::Error| Error::io(&path, &error);
+        let io = |error: std::io::Error| stored::refused(&path, &error);
         let file = open(&mut self.files, disk, number)?;
         // With the first frame's header, which is never all zeros.
         let mut header = [0; SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES];
@@ -135,7 +137,7 @@ impl WalView {
     /// `false`: the segment has not been begun, so nothing follows.
     fn extend_segment(&mut self, disk: &dyn Disk, number: u64, later: bool) -> Result<bool, Error> {
         let path = segment_path(number);
-        let io = |error: std::io::Error| Error::io(&path, &error);
+        let io = |error: std::io::Error| stored::refused(&path, &error);
         if self.offset == 0 {
             if !self.is_begun(disk, number)? {
                 return Ok(false);
@@ -251,7 +253,7 @@ impl WalView {
         let mut bytes = vec![0; at.len];
         let n = file
             .read_at(&mut bytes, at.offset)
-            .map_err(|error| Error::io(&path, &error))?;
+            .map_err(|error| stored::refused(&path, &error))?;
         if n == at.len {
             Ok(bytes)
         } else {

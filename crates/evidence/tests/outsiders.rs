@@ -11,6 +11,7 @@ mod anchored;
 
 use anchored::{Anchored, HEADS, cosignature, stamp};
 use event::{Draft, Kind, Source};
+use evidence::Error;
 use evidence::verify::{self, Options, Report, Subject, Verdict};
 use testkit::authority::{Authority, EC, Issue, MAY_ISSUE, RSA};
 use timestamp::{Certificate, Response, Trust};
@@ -354,7 +355,23 @@ fn the_log_must_extend_the_head_that_the_auditor_holds() {
         let head = tlog::Checkpoint::new(origin, 7, tlog::Hash::new([3; 32])).unwrap();
         head.sign(&key).unwrap().to_string().into_bytes()
     };
-    is(&with(other("example.org/other", [4; 32])), "vvviv??v", 10);
+    let of_another_log = other("example.org/other", [4; 32]);
+    let asked = verify::run(
+        store.path(),
+        &Options {
+            heads: vec![of_another_log.clone()],
+            ..Options::default()
+        },
+        &mut |_| (),
+    );
+    let both = |error: &Error| matches!(error, Error::OtherLog { theirs, ours } if theirs == "example.org/other" && *ours == origin);
+    assert!(asked.as_ref().is_err_and(both), "{asked:?}");
+    // A mistake in what is asked hides nothing.
+    let two = store.verify(&Options {
+        heads: vec![of_another_log, other(&origin, [4; 32])],
+        ..Options::default()
+    });
+    is(&two, "vvviv??v", 10);
     is(&with(other(&origin, [4; 32])), "vvviv??v", 10);
     let line = std::fs::read_to_string(store.path().join("keys/log.key")).unwrap();
     let seed = hex::decode(line.split(' ').nth(1).unwrap()).unwrap();

@@ -12,8 +12,9 @@ pub const MAX_READ_BYTES: u64 = 256 << 20;
 /// and MUST NOT report success for a write that the medium refused. Callers MUST treat an error of
 /// any `sync` as "outcome unknown" and never retry it on the same file.
 pub trait Disk: Debug + Send + Sync {
-    /// The whole file; `NotFound` where there is none, `FileTooLarge` for one of more than [`MAX_READ_BYTES`]. Never waits
-    /// for anybody: what is no regular file, such as a pipe, is `InvalidInput`.
+    /// The whole file; `NotFound` or `NotADirectory` where there is none, `FileTooLarge` for one of more than
+    /// [`MAX_READ_BYTES`], `InvalidData` where the medium does not give it back. Never waits for anybody: what is no regular
+    /// file, such as a pipe, is `InvalidInput`.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
 
     /// Replaces a file atomically: a reader sees the old bytes or the new, never a mixture. Durable
@@ -36,7 +37,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Removes a file, or a directory with all that is in it. Missing is no error.
     fn remove(&self, path: &str) -> io::Result<()>;
 
-    /// Names in a directory, sorted; empty where there is none.
+    /// Names in a directory, sorted; empty where there is none. What is no directory is `InvalidInput`.
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
 
     /// Makes everything written so far durable.
@@ -48,7 +49,8 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Writes all of `bytes` at `offset`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file. `InvalidData` where the medium does
+    /// not give them back.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// `fdatasync`. An error is final: the outcome is not known.

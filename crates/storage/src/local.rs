@@ -6,7 +6,7 @@
 //! What remains: a file system that lies about `fsync` is not defended against here; anchors outside
 //! the machine are what shows it.
 
-use crate::regular::{open_regular, read_regular};
+use crate::regular::{is_of_no_file, open_regular, read_regular, unreadable};
 use crate::{Disk, DiskFile, MAX_READ_BYTES};
 use fs_err as fs;
 use std::collections::HashSet;
@@ -169,6 +169,11 @@ impl LocalDisk {
     }
 }
 
+/// Whether listing failed because of what stands there, or on the way there.
+fn is_of_no_directory(error: &io::Error) -> bool {
+    is_of_no_file(error) || error.kind() == io::ErrorKind::NotADirectory
+}
+
 fn sync_dir(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
@@ -251,8 +256,12 @@ impl Disk for LocalDisk {
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.path(path)) {
+        let entries = match std::fs::read_dir(self.path(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if is_of_no_directory(&error) => {
+                let detail = format!("{} is not a directory", self.path(path).display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, detail));
+            }
             other => other?,
         };
         let mut names = Vec::new();
@@ -291,7 +300,7 @@ impl DiskFile for LocalFile {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(unreadable(&error)),
             }
         }
         Ok(done)

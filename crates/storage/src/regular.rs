@@ -1,6 +1,7 @@
 //! Reading what somebody else may have put at a path, or named: a regular file, up to a bound.
 
-use fs_err as fs;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -9,24 +10,46 @@ use std::path::Path;
 /// regular file is one.
 ///
 /// # Errors
-/// The system's; [`io::ErrorKind::InvalidInput`] for a directory, a pipe, a socket or a device. Each names the file.
+/// The system's; [`io::ErrorKind::InvalidInput`] for a directory, a pipe, a socket, a device or links in a circle. Each names
+/// the file.
 pub fn open_regular(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    let without_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    options.read(true).custom_flags(without_waiting);
-    let opened = fs::OpenOptions::from_options(options).open(path)?;
-    let (file, path) = opened.into_parts();
-    if file.metadata()?.is_file() {
-        return Ok(file);
+    let without_waiting = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits();
+    options
+        .read(true)
+        .custom_flags(without_waiting.cast_signed());
+    match options.open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Err(error) if !is_of_no_file(&error) => Err(io::Error::new(
+            error.kind(),
+            format!("failed to open {}: {error}", path.display()),
+        )),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a regular file", path.display()),
+        )),
     }
-    let detail = format!("{} is not a regular file", path.display());
-    Err(io::Error::new(io::ErrorKind::InvalidInput, detail))
+}
+
+/// Whether opening failed because of what stands there: links that lead in a circle, a device that nobody drives, a socket.
+pub(crate) fn is_of_no_file(error: &io::Error) -> bool {
+    let not_files = [Errno::LOOP, Errno::NXIO, Errno::NODEV, Errno::NAMETOOLONG];
+    Errno::from_io_error(error).is_some_and(|errno| not_files.contains(&errno))
+}
+
+/// What a file that is open does not give back.
+pub(crate) fn unreadable(error: &io::Error) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("it cannot be read: {error}"),
+    )
 }
 
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open_regular`]; [`io::ErrorKind::FileTooLarge`] for a longer one.
+/// As [`open_regular`]; [`io::ErrorKind::FileTooLarge`] for a longer one; [`io::ErrorKind::InvalidData`] where the medium does
+/// not give it back.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(path)?;
     let too_large = || {
@@ -39,7 +62,9 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
     // It may grow while it is read.
     let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| too_large())?);
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > limit {
         return Err(too_large());
     }

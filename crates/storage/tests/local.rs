@@ -3,6 +3,7 @@
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::sync::mpsc;
 use std::time::Duration;
 use storage::{Disk as _, LocalDisk, MAX_READ_BYTES};
@@ -37,9 +38,18 @@ fn only_a_regular_file_is_read() {
         ("to-device", "/dev/zero"),
         ("to-file", "file"),
     ] {
-        std::os::unix::fs::symlink(target, dir.path().join(link)).unwrap();
+        symlink(target, dir.path().join(link)).unwrap();
     }
-    for path in ["pipe", "directory", "to-pipe", "to-device"] {
+    symlink("to-itself", dir.path().join("to-itself")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap());
+    for path in [
+        "pipe",
+        "directory",
+        "to-pipe",
+        "to-device",
+        "to-itself",
+        "socket",
+    ] {
         let refused = [Some(ErrorKind::InvalidInput); 2];
         assert_eq!(
             looked_at(LocalDisk::at(dir.path()), path),
@@ -57,6 +67,33 @@ fn only_a_regular_file_is_read() {
         disk.read("missing").unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+#[test]
+fn what_is_no_directory_is_not_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "whole").unwrap();
+    symlink("to-itself", dir.path().join("to-itself")).unwrap();
+    let disk = LocalDisk::at(dir.path());
+    for path in ["file", "file/below", "to-itself"] {
+        let refused = disk.list(path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{path}");
+    }
+    assert_eq!(disk.list("missing").unwrap(), Vec::<String>::new());
+    let below = disk.read("file/below").unwrap_err();
+    assert_eq!(below.kind(), ErrorKind::NotADirectory);
+}
+
+#[test]
+fn what_the_medium_does_not_give_back_is_said_to_be_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // A regular file of which the first byte cannot be read.
+    symlink("/proc/self/mem", dir.path().join("file")).unwrap();
+    let disk = LocalDisk::at(dir.path());
+    let refused = disk.read("file").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidData);
+    let refused = disk.open("file").unwrap().read_at(&mut [0], 0).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidData);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Usage,
     /// Something was to be captured and nothing was.
     NothingCaptured,
-    /// Integrity failure: evidence was altered.
+    /// Integrity failure: evidence was altered or damaged.
     Altered,
     /// Verified, with recorded gaps.
     Gaps,
@@ -53,7 +53,7 @@ Exit codes:
    1  failed
    2  wrong usage: the command line or the configuration file
    6  nothing was captured
-  10  integrity failure: evidence was altered
+  10  integrity failure: evidence was altered or damaged
   11  verified, with recorded gaps
   12  not verifiable: something needed is missing
   `run` and `mcp` end with the exit code of the process they wrap.

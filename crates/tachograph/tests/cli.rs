@@ -531,13 +531,52 @@ fn verification_says_what_it_found() {
 }
 
 #[test]
-fn altered_evidence_is_named_and_ends_with_10() {
+fn damaged_and_altered_evidence_is_named_and_ends_with_10() {
     let stage = Stage::new();
     stage.flip_a_byte_of_a_volume();
     let done = stage.tacho(&["verify"]);
     assert_eq!(done.code, 10, "{}{}", done.out, done.err);
-    assert!(done.out.starts_with("ALTERED\n"), "{}", done.out);
+    assert!(done.out.starts_with("DAMAGED: "), "{}", done.out);
     assert!(done.out.contains("first bad record: "), "{}", done.out);
+    std::fs::remove_file(stage.data.path().join("format")).unwrap();
+    std::fs::create_dir(stage.data.path().join("format")).unwrap();
+    let done = stage.tacho(&["verify"]);
+    assert_eq!(done.code, 10, "{}{}", done.out, done.err);
+    assert!(done.out.starts_with("ALTERED\n"), "{}", done.out);
+    assert!(
+        done.out
+            .contains("format is altered: it is not a regular file"),
+        "{}",
+        done.out
+    );
+}
+
+#[test]
+fn who_asks_about_another_log_than_the_one_named_is_told_so() {
+    let stage = Stage::new();
+    let data = stage.data.path();
+    let aside = tempfile::tempdir().unwrap();
+    let head = aside.path().join("head");
+    let own = std::fs::read_to_string(data.join("log/checkpoint")).unwrap();
+    let origin = own.lines().next().unwrap();
+    std::fs::write(&head, own.replace(origin, "example.com/another")).unwrap();
+    let head = head.to_str().unwrap();
+    let done = stage.tacho(&["verify", "--head", head]);
+    assert_eq!((done.code, done.out.as_str()), (2, ""), "{}", done.err);
+    for words in [origin, "the log example.com/another", "--data DIR"] {
+        assert!(done.err.contains(words), "{words}: {}", done.err);
+    }
+    // What speaks against the log is no less than it was.
+    stage.flip_a_byte_of_a_volume();
+    let done = stage.tacho(&["verify", "--head", head]);
+    assert_eq!(done.code, 10, "{}{}", done.out, done.err);
+    // Nor is a record the log of another tool.
+    for log in [data.to_path_buf(), data.join("log")] {
+        let done = stage.tacho(&["verify", "--log", log.to_str().unwrap()]);
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{}", done.err);
+        assert!(done.err.contains("is a record of tacho"), "{}", done.err);
+        assert!(done.err.contains("tacho verify --data"), "{}", done.err);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::wrapped::{self, Way, Wrap};
 use super::{DataKey, Recipient, VaultKey, short_id};
 use crate::error::Error;
 use crate::keys::{Seed, parse_seed, publish_seed, random};
+use crate::stored;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::Disk;
@@ -92,11 +93,9 @@ fn key_id(key: &[u8; 32]) -> String {
 }
 
 fn read(disk: &dyn Disk) -> Result<Option<Seed>, Error> {
-    match disk.read(VAULT_KEY) {
-        Ok(bytes) => parse_seed(VAULT_KEY, &bytes).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(VAULT_KEY, &error)),
-    }
+    stored::read(disk, VAULT_KEY)?
+        .map(|bytes| parse_seed(VAULT_KEY, &bytes))
+        .transpose()
 }
 
 impl Keyring {
@@ -303,12 +302,8 @@ impl Keyring {
     }
 
     fn read(&self, protects: Protects) -> Result<[u8; 32], Error> {
-        let path = protects.path();
-        match self.disk.read(&path) {
-            Ok(bytes) => self.open(protects, &bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Missing(path)),
-            Err(error) => Err(Error::io(path, &error)),
-        }
+        let bytes = stored::need(self.disk.as_ref(), &protects.path())?;
+        self.open(protects, &bytes)
     }
 
     /// The key of a volume that exists.

@@ -71,8 +71,10 @@ pub struct Signed {
 /// What is wrong with a statement about keys or with a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
-    /// No signature that could be believed, or a false one.
+    /// A false signature, or none that could be believed.
     Signature,
+    /// None of the keys that are known so far signed.
+    Stranger,
     /// A key of this log signed what is not its epoch's, or the chain of keys does not hold.
     Epoch,
 }
@@ -307,7 +309,8 @@ impl Epochs {
     ///
     /// # Errors
     /// [`Wrong::Signature`] for what is no checkpoint of this log or has no signature that could be believed;
-    /// [`Wrong::Epoch`] where one of the log's keys signed that may not sign for this size.
+    /// [`Wrong::Stranger`] where none of the log's keys signed; [`Wrong::Epoch`] where one of them did that may not sign for
+    /// this size.
     pub fn open(&self, signed: &[u8]) -> Result<Signed, Refusal> {
         let refused = |error: tlog::Error| Refusal::signature(error.to_string());
         let note = Note::parse(signed).map_err(refused)?;
@@ -351,9 +354,11 @@ impl Epochs {
         let right = self.of_size(size);
         let signed = |epoch: &&Epoch| note.verify(std::slice::from_ref(&epoch.ed25519)).is_ok();
         let Some(wrong) = self.iter().find(signed) else {
-            return Refusal::signature(format!(
-                "no key of this log signed the checkpoint of {size} events"
-            ));
+            return Refusal {
+                wrong: Wrong::Stranger,
+                seq: None,
+                detail: format!("no key of this log signed the checkpoint of {size} events"),
+            };
         };
         let (number, start) = (wrong.number, wrong.start);
         match self.end_of(number).filter(|end| *end < size) {

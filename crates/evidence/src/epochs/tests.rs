@@ -110,7 +110,7 @@ fn a_key_signs_the_sizes_of_its_epoch_and_no_other() {
             }
         }
         let stranger = epochs.open(&signed(size, key(9))).unwrap_err();
-        assert_eq!((stranger.wrong, stranger.seq), (Wrong::Signature, None));
+        assert_eq!((stranger.wrong, stranger.seq), (Wrong::Stranger, None));
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::epochs::EpochNote;
 use crate::error::Error;
 use crate::store::Store;
-use crate::{keys, published};
+use crate::{keys, published, stored};
 use std::path::Path;
 use storage::Disk;
 use tlog::note::Note;
@@ -86,7 +86,7 @@ impl Exhibit {
             format!("{}\n", store.verifier_key()).into_bytes(),
         ));
         files.extend(hand_overs(store, body.size())?);
-        for name in list(disk, &format!("{}/roots", published::DIR))? {
+        for name in stored::list(disk, &format!("{}/roots", published::DIR))? {
             if name.ends_with(".pem") {
                 let path = format!("{}/roots/{name}", published::DIR);
                 files.extend(small(disk, &path)?.map(|bytes| (format!("roots/{name}"), bytes)));
@@ -170,7 +170,7 @@ impl Head {
         let sizes = published::sizes(disk)?;
         let covering = sizes.into_iter().filter(|size| *size > seq);
         for size in covering.take(MAX_HEADS) {
-            let names = list(disk, &published::dir(size))?;
+            let names = stored::list(disk, &published::dir(size))?;
             let stamped = names.iter().any(|name| name.ends_with(".tsr"));
             let cosigned = names.iter().any(|name| name == "cosigned");
             if !names.iter().any(|name| name == "checkpoint") {
@@ -199,7 +199,7 @@ impl Head {
             cosigned: small(disk, &format!("{dir}/cosigned"))?,
             stamps: Vec::new(),
         };
-        for name in list(disk, &dir)? {
+        for name in stored::list(disk, &dir)? {
             if name.ends_with(".tsr")
                 && let Some(bytes) = small(disk, &format!("{dir}/{name}"))?
             {
@@ -247,22 +247,18 @@ fn hand_overs(store: &Store, size: u64) -> Result<Vec<(String, Vec<u8>)>, Error>
     Ok(files)
 }
 
-fn list(disk: &dyn Disk, dir: &str) -> Result<Vec<String>, Error> {
-    disk.list(dir).map_err(|error| Error::io(dir, &error))
-}
-
 /// A file that is small if it is what it should be; `None` where there is none.
 fn small(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
-    let io = |error: std::io::Error| Error::io(path, &error);
-    let len = match disk.open(path).and_then(|file| file.len()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(io)?,
+    let Some(file) = stored::open(disk, path)? else {
+        return Ok(None);
     };
+    let len = file.len();
+    let len = len.map_err(|error| stored::refused(path, &error))?;
     if len > MAX_FILE_BYTES {
         let detail = format!("{len} bytes, which is more than it can have");
         return Err(Error::damaged(path, detail));
     }
-    disk.read(path).map(Some).map_err(io)
+    stored::read(disk, path)
 }
 
 fn damaged(what: &str, error: &tlog::Error) -> Error {

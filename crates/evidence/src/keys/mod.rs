@@ -28,6 +28,7 @@ use log_keys::Place;
 use crate::ambient;
 use crate::error::Error;
 use crate::published;
+use crate::stored;
 use crate::tiles::CHECKPOINT;
 use aws_lc_rs::hmac;
 use std::sync::Arc;
@@ -47,11 +48,7 @@ const DIGEST_BYTES: usize = 16;
 pub(crate) struct DigestKey(hmac::Key);
 
 fn read(disk: &dyn Disk, path: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-    match disk.read(path) {
-        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path, &error)),
-    }
+    Ok(stored::read(disk, path)?.map(Zeroizing::new))
 }
 
 /// The first key of the log, for ever, which lies beside it. A verifier should hold its own copy.
@@ -116,8 +113,7 @@ impl DigestKey {
 /// Whether anything of a log is here. The keys were all durable before the first of it.
 fn is_begun(disk: &dyn Disk) -> Result<bool, Error> {
     for dir in ["wal", "log/tile", "vault"] {
-        let names = disk.list(dir);
-        if !names.map_err(|error| Error::io(dir, &error))?.is_empty() {
+        if !stored::list(disk, dir)?.is_empty() {
             return Ok(true);
         }
     }

@@ -43,6 +43,20 @@ impl Subject {
         Self::Bodies,
     ];
 
+    /// The claim that cannot be verified without the file at `path` of a store.
+    pub(super) fn resting_on(path: &str) -> Self {
+        const FILES: [(&str, Subject); 6] = [
+            ("log/checkpoint", Subject::Signature),
+            ("log/vkey", Subject::Epoch),
+            ("the chain of the log's keys", Subject::Epoch),
+            ("state", Subject::Sequence),
+            ("vault/", Subject::Bodies),
+            ("anchors", Subject::Time),
+        ];
+        let found = FILES.iter().find(|(file, _)| path.starts_with(file));
+        found.map_or(Self::Content, |(_, claim)| *claim)
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {

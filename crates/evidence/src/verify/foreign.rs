@@ -5,9 +5,9 @@ use super::brackets::end_of_second;
 use super::heads::{self, Head, Held};
 use super::tiles::Tree;
 use super::{Error, Kind, Options, Progress, Report, Subject};
+use crate::stored;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::Path;
 use storage::{Disk, LocalDisk};
 use tlog::note::Note;
@@ -29,12 +29,8 @@ pub fn run_log(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     let disk = LocalDisk::at(dir);
-    let bytes = match disk.read(CHECKPOINT) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Error::Missing("a log (the file `checkpoint`)".into()));
-        }
-        other => other.map_err(|error| Error::io(CHECKPOINT, &error))?,
-    };
+    let bytes = stored::read(&disk, CHECKPOINT)?
+        .ok_or_else(|| Error::Missing("a log (the file `checkpoint`)".into()))?;
     let mut report = Report::default();
     let read = Note::parse(&bytes).and_then(|note| {
         let head: Checkpoint = note.text().parse()?;
@@ -48,7 +44,7 @@ pub fn run_log(
         }
     }
     report.conclude();
-    Ok(report)
+    super::of_the_log_meant(report)
 }
 
 fn verify(
@@ -69,6 +65,11 @@ fn verify(
         if let Err(error) = push_bundle(disk, head.size(), &mut tree, &wanted, &mut roots) {
             let at = Some(tree.size());
             report.fault(Subject::Content, super::word(&error), at, error.to_string());
+            report.events = tree.size();
+            report.is_cut = true;
+            let why = report.unread().unwrap_or_default();
+            report.doubt(Subject::Order, why.clone());
+            report.doubt(Subject::Sequence, why);
             break;
         }
         report.events = tree.size();
@@ -204,10 +205,7 @@ fn read_tile(disk: &dyn Disk, id: TileId) -> Option<Vec<Hash>> {
 
 /// The file at `path`, or the full one in place of a partial one that is gone.
 fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
-    let one = |path: &str| match disk.read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(|error| Error::io(path, &error)),
-    };
+    let one = |path: &str| stored::read(disk, path);
     match (one(path)?, path.split_once(".p/")) {
         (None, Some((full, _))) => one(full),
         (found, _) => Ok(found),

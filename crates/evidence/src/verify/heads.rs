@@ -123,10 +123,7 @@ impl Held<'_> {
     fn is_of_this_log(&mut self, head: &Head) -> bool {
         let (theirs, ours) = (head.checkpoint.origin(), self.origin);
         if theirs != ours {
-            let detail =
-                format!("the head that you hold is of the log {theirs}, and this is {ours}");
-            self.report
-                .fault(Subject::Signature, "altered", None, detail);
+            self.report.of_another_log(theirs);
         }
         theirs == ours
     }
@@ -140,6 +137,10 @@ impl Held<'_> {
             Some(root) if *root == head.checkpoint.root() => {
                 let detail = format!("the log extends the head of {size} events that you hold");
                 report.rests(Subject::Witnesses, detail);
+            }
+            None if report.is_cut => {
+                let why = format!("the log could not be read up to the {size} events of your head");
+                report.doubt(Subject::Witnesses, why);
             }
             _ if !counts => {
                 let what = format!(

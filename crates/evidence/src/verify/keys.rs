@@ -110,10 +110,17 @@ impl LogKeys {
     }
 }
 
-/// Refutes what a refusal speaks against, naming the first event that it concerns.
+/// Refutes what a refusal speaks against, naming the first event that it concerns. A key that nobody knows of may be one
+/// that events tell of which could not be read.
 pub(super) fn refuse(report: &mut Report, refusal: &Refusal, detail: &str) {
+    if refusal.wrong == Wrong::Stranger
+        && let Some(why) = report.unread()
+    {
+        let why = format!("{detail} that is known so far: {why}");
+        return report.doubt(Subject::Signature, why);
+    }
     let (subject, what) = match refusal.wrong {
-        Wrong::Signature => (Subject::Signature, "signature"),
+        Wrong::Signature | Wrong::Stranger => (Subject::Signature, "signature"),
         Wrong::Epoch => (Subject::Epoch, "epoch"),
     };
     report.fault(subject, what, refusal.seq, detail);

@@ -22,6 +22,7 @@ pub use anchors::{Anchor, Kind};
 pub use brackets::{Bound, Bracket};
 pub use claims::{Claim, Subject, Verdict};
 pub use foreign::run_log;
+use report::CORRUPT;
 pub use report::{Fault, Report};
 pub use tail::{Cadence, Tail};
 
@@ -92,74 +93,75 @@ pub fn run_on(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
-    let (signed, store) = match looked_at(&disk, options) {
+    let (published, store) = match looked_at(&disk, options) {
         Ok(found) => found,
-        Err(error @ Error::Damaged { .. }) => {
-            let mut report = Report::default();
-            report.fault(Subject::Content, "corrupt", None, error.to_string());
-            report.conclude();
-            return Ok(report);
+        Err(error @ (Error::Damaged { .. } | Error::Altered { .. })) => {
+            return Ok(nothing_read(&error));
         }
         Err(error) => return Err(error),
     };
-    Ok(Verifier::new(&store, options, signed).run(progress))
+    let report = Verifier::new(&store, options, published).run(progress);
+    of_the_log_meant(report)
 }
 
-/// What the log has signed and the store, as they go together: a recorder may be at work.
-fn looked_at(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Signed, Store), Error> {
+/// The report on a store that cannot be opened for what lies in it.
+fn nothing_read(error: &Error) -> Report {
+    let mut report = Report::default();
+    let refuted = Subject::resting_on(error.place());
+    report.fault(refuted, word(error), None, error.to_string());
+    for subject in Subject::ALL.into_iter().filter(|other| *other != refuted) {
+        report.doubt(subject, format!("nothing was read, for {error}"));
+    }
+    report.conclude();
+    report
+}
+
+/// Whether the auditor asked about this log. A head of another is held against nothing; where anything else is amiss that is
+/// told and not this, so that no log gets away with calling itself another.
+fn of_the_log_meant(report: Report) -> Result<Report, Error> {
+    match report.other_log() {
+        None => Ok(report),
+        Some(theirs) => Err(Error::OtherLog {
+            theirs: theirs.to_owned(),
+            ours: report.origin,
+        }),
+    }
+}
+
+/// The sizes of the published heads and the store with its checkpoint, as they go together: a recorder may be at work.
+fn looked_at(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Vec<u64>, Store), Error> {
     let look = || {
-        // First what was signed: no head that is looked at may be newer than the events.
-        let signed = Signed::read(disk.as_ref())?;
+        // First what was published, as the store looks at its checkpoint first: no head may be newer than the events.
+        let published = published::sizes(disk.as_ref())?;
         let store = Store::open_keyed_by(disk.clone(), options.vault_key.clone())?;
-        Ok::<_, Error>((signed, store))
+        Ok::<_, Error>((published, store))
     };
-    let (mut signed, mut store) = look()?;
-    if store.has_ended() && signed.claimed() != Some(store.len()) {
+    let (mut published, mut store) = look()?;
+    if store.has_ended() && claimed(&store) != Some(store.len()) {
         // Of a recorder that has ended everything is signed, if it had not ended only just now.
-        (signed, store) = look()?;
+        (published, store) = look()?;
     }
     // What events tell of was published before them, and maybe after the first look.
     let events = store.len();
     let since = published::sizes(disk.as_ref())?;
     let since = since.into_iter().filter(|size| *size <= events);
-    signed.published.extend(since);
-    signed.published.sort_unstable();
-    signed.published.dedup();
-    Ok((signed, store))
+    published.extend(since);
+    published.sort_unstable();
+    published.dedup();
+    Ok((published, store))
 }
 
-/// What the log has signed, as it lies on disk.
-#[derive(Debug)]
-struct Signed {
-    /// `log/checkpoint`; `None` where there is none.
-    checkpoint: Option<Vec<u8>>,
-    /// Sizes of the published heads.
-    published: Vec<u64>,
-}
-
-impl Signed {
-    fn read(disk: &dyn Disk) -> Result<Self, Error> {
-        let checkpoint = match disk.read(CHECKPOINT) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            other => Some(other.map_err(|error| Error::io(CHECKPOINT, &error))?),
-        };
-        Ok(Self {
-            checkpoint,
-            published: published::sizes(disk)?,
-        })
-    }
-
-    /// The size that the checkpoint claims to sign; believed only once its signature is.
-    fn claimed(&self) -> Option<u64> {
-        let note = Note::parse(self.checkpoint.as_deref()?).ok()?;
-        note.text().parse().ok().map(|head: Checkpoint| head.size())
-    }
+/// The size that the checkpoint claims to sign; believed only once its signature is.
+fn claimed(store: &Store) -> Option<u64> {
+    let note = Note::parse(store.checkpoint_bytes()?).ok()?;
+    note.text().parse().ok().map(|head: Checkpoint| head.size())
 }
 
 struct Verifier<'a> {
     store: &'a Store,
     options: &'a Options,
-    signed: Signed,
+    /// Sizes of the published heads.
+    published: Vec<u64>,
     heads: Vec<Head>,
     report: Report,
     tree: Tree<'a>,
@@ -173,15 +175,15 @@ struct Verifier<'a> {
 }
 
 impl<'a> Verifier<'a> {
-    fn new(store: &'a Store, options: &'a Options, signed: Signed) -> Self {
+    fn new(store: &'a Store, options: &'a Options, published: Vec<u64>) -> Self {
         let mut report = Report {
             origin: store.origin().to_owned(),
             verifier_key: store.verifier_key(),
             ..Report::default()
         };
         let heads = heads::read(&options.heads, &mut report);
-        let mut wanted = signed.published.clone();
-        wanted.extend(signed.claimed());
+        let mut wanted = published.clone();
+        wanted.extend(claimed(store));
         wanted.extend(heads.iter().map(Head::size));
         wanted.extend(LogKeys::begun(store));
         // From the back, so that the next one is popped.
@@ -190,7 +192,7 @@ impl<'a> Verifier<'a> {
         Self {
             store,
             options,
-            signed,
+            published,
             heads,
             report,
             tree: Tree::new(store.settled(), |id| {
@@ -227,9 +229,7 @@ impl<'a> Verifier<'a> {
         signature::pin(&keys, whole, policy, &mut self.report);
         self.own_checkpoint(&keys);
         for error in store.check_rest_of_vault() {
-            let detail = error.to_string();
-            self.report
-                .fault(Subject::Bodies, word(&error), None, detail);
+            self.vault.fault(&error, None, &mut self.report);
         }
         let outside = self.outside(&keys);
         self.finish(&outside)
@@ -258,9 +258,15 @@ impl<'a> Verifier<'a> {
         let detail = error.to_string();
         self.report
             .fault(Subject::Content, word(error), Some(events), detail);
-        for subject in [Subject::Order, Subject::Sequence, Subject::Bodies] {
-            let why = format!("only the first {events} events could be read");
-            self.report.doubt(subject, why);
+        self.report.is_cut = true;
+        let why = self.report.unread().unwrap_or_default();
+        for subject in [
+            Subject::Order,
+            Subject::Sequence,
+            Subject::Epoch,
+            Subject::Bodies,
+        ] {
+            self.report.doubt(subject, why.clone());
         }
     }
 
@@ -306,7 +312,7 @@ impl<'a> Verifier<'a> {
     /// Holds the events against the log's own checkpoint.
     fn own_checkpoint(&mut self, keys: &LogKeys) {
         let report = &mut self.report;
-        let Some(bytes) = &self.signed.checkpoint else {
+        let Some(bytes) = self.store.checkpoint_bytes() else {
             if report.fault_count == 0 && report.events > 0 {
                 report.lacks(Subject::Signature, "a signed checkpoint (log/checkpoint)");
                 report.doubt(Subject::Content, "no checkpoint signs the events");
@@ -353,6 +359,8 @@ impl<'a> Verifier<'a> {
                 }
             }
             Some(_) => self.name_first_altered(signed),
+            // It has been said that they could not be read.
+            None if report.is_cut => {}
             None => {
                 let events = report.events;
                 let detail = format!("the checkpoint signs {signed} events, the log has {events}");
@@ -386,8 +394,9 @@ impl<'a> Verifier<'a> {
             events,
             report: &mut self.report,
             outside: Vec::new(),
+            out_of_reach: 0,
         };
-        let outside = judge.all(&self.signed.published, std::mem::take(&mut self.told));
+        let outside = judge.all(&self.published, std::mem::take(&mut self.told));
         anchors::conclude(&outside, self.options, &mut self.report);
         let held = Held {
             origin: keys.origin(),
@@ -427,11 +436,11 @@ impl<'a> Verifier<'a> {
 }
 
 /// What an error says of the bytes: broken, or whole and other than they should be.
-const fn word(error: &Error) -> &'static str {
+fn word(error: &Error) -> &'static str {
     match error {
-        Error::Missing(_) => "removed",
         Error::Altered { .. } => "altered",
-        _ => "corrupt",
+        error if error.is_absence() => "removed",
+        _ => CORRUPT,
     }
 }
 

@@ -9,6 +9,9 @@ use serde::Serialize;
 /// Faults listed before the rest is only counted.
 pub(crate) const MAX_FAULTS: usize = 100;
 
+/// The word for bytes that are not as they were written.
+pub(super) const CORRUPT: &str = "corrupt";
+
 /// What is missing, listed before the rest is only counted.
 const MAX_MISSING: usize = 100;
 
@@ -67,6 +70,15 @@ pub struct Report {
     /// What keeps a claim from being verified, and what a valid claim rests on, while verification runs.
     #[serde(skip)]
     pub(super) notes: Notes,
+    /// Whether the log could not be read to its end.
+    #[serde(skip)]
+    pub(super) is_cut: bool,
+    /// Faults in another word than `corrupt`.
+    #[serde(skip)]
+    pub(super) other_faults: u64,
+    /// The logs that heads are of which the auditor holds and which are not of this one.
+    #[serde(skip)]
+    pub(super) other_logs: Vec<String>,
 }
 
 /// One thing that is wrong.
@@ -84,7 +96,7 @@ pub struct Fault {
 }
 
 impl Report {
-    /// 0: all well; 10: evidence was altered; 11: verified, with recorded gaps; 12: not verifiable.
+    /// 0: all well; 10: evidence was altered or damaged; 11: verified, with recorded gaps; 12: not verifiable.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.fault_count > 0 {
@@ -99,6 +111,12 @@ impl Report {
         } else {
             0
         }
+    }
+
+    /// Whether all that is wrong is broken bytes. A failing disk breaks them, and so may anybody.
+    #[must_use]
+    pub const fn is_damage_alone(&self) -> bool {
+        self.fault_count > 0 && self.other_faults == 0
     }
 
     /// The verdict on one claim.
@@ -119,6 +137,7 @@ impl Report {
         detail: impl Into<String>,
     ) {
         self.fault_count += 1;
+        self.other_faults += u64::from(what != CORRUPT);
         let detail = detail.into();
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault {
@@ -146,6 +165,32 @@ impl Report {
         if self.missing.len() < MAX_MISSING {
             self.missing.push(what);
         }
+    }
+
+    /// Why nothing can be said of what lies behind the events that could be read; `None` where all of them were.
+    pub(super) fn unread(&self) -> Option<String> {
+        self.is_cut.then(|| match self.events {
+            0 => "none of the events could be read".to_owned(),
+            events => format!("only the first {events} events could be read"),
+        })
+    }
+
+    /// Says that a head which the auditor holds is of another log.
+    pub(super) fn of_another_log(&mut self, theirs: &str) {
+        let ours = &self.origin;
+        let what =
+            format!("a head of the log {ours} (the one that you hold is of the log {theirs})");
+        self.lacks(Subject::Witnesses, what);
+        self.other_logs.push(theirs.to_owned());
+    }
+
+    /// The log that a head is of which the auditor holds, where that it is another is all that is wrong.
+    pub(super) fn other_log(&self) -> Option<&str> {
+        let alone = self.fault_count == 0 && self.missing_count == self.other_logs.len() as u64;
+        self.other_logs
+            .first()
+            .filter(|_| alone)
+            .map(String::as_str)
     }
 
     /// Says what a claim rests on, should nothing speak against it.

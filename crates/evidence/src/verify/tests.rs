@@ -127,3 +127,56 @@ fn an_earlier_checkpoint_that_stays_is_one() {
     assert_eq!(report.exit_code(), 10);
     assert_eq!(report.verdict(Subject::Signature), Some(Verdict::Invalid));
 }
+
+/// The disk after the key of the first epoch was revoked, which shows at the first look the checkpoint from before.
+fn revoked_meanwhile() -> Earlier {
+    let disk = SimDisk::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = crate::Options::new("unused");
+        let recorder = Recorder::open_on(Arc::new(disk.clone()), None, &options).unwrap();
+        recorder.append(&some_event()).await.unwrap();
+        recorder.publish().await.unwrap();
+        recorder.append(&some_event()).await.unwrap();
+        recorder.publish().await.unwrap();
+        let earlier = Earlier {
+            now: disk.clone(),
+            read: Mutex::new([(CHECKPOINT, disk.read(CHECKPOINT).unwrap())].into()),
+            listed: Mutex::default(),
+        };
+        let revoked = recorder.revoke(1, Some(1), "it was shown around").await;
+        assert_eq!(revoked.unwrap().size, 1);
+        std::mem::forget(recorder);
+        earlier
+    })
+}
+
+#[test]
+fn a_key_that_is_revoked_meanwhile_speaks_against_nothing() {
+    let earlier = revoked_meanwhile();
+    let old = earlier.read.lock().unwrap().get(CHECKPOINT).cloned();
+    let disk = Arc::new(earlier);
+    let report = run_on(disk.clone(), &Options::default(), &mut |_| ()).unwrap();
+    assert!(disk.read.lock().unwrap().is_empty());
+    assert_eq!((report.exit_code(), report.faults), (0, vec![]));
+    // Where it stays, it is one that the log itself refuses.
+    let now = &disk.now;
+    assert!(now.edit(CHECKPOINT, |bytes| *bytes = old.unwrap()));
+    let report = run_on(Arc::new(now.clone()), &Options::default(), &mut |_| ()).unwrap();
+    assert_eq!(report.exit_code(), 10);
+    assert_eq!(report.verdict(Subject::Signature), Some(Verdict::Invalid));
+}
+
+#[test]
+fn a_reader_that_goes_on_does_not_hold_new_events_against_an_old_checkpoint() {
+    let mut earlier = revoked_meanwhile();
+    let old = earlier.read.get_mut().unwrap().remove(CHECKPOINT).unwrap();
+    let disk = Arc::new(earlier);
+    let mut store = Store::open_on(disk.clone()).unwrap();
+    disk.read.lock().unwrap().insert(CHECKPOINT, old);
+    store.refresh().unwrap();
+    assert!(store.checkpoint().unwrap().is_some());
+}

@@ -2,18 +2,22 @@
 //! the log says they are, which needs no key.
 
 use super::claims::Subject;
-use super::report::Report;
+use super::report::{CORRUPT, Report};
 use super::word;
 use crate::cipher::RECIPIENT_FACT;
 use crate::error::Error;
-use crate::sealed_volume::SealedVolume;
+use crate::sealed_volume::{Differs, SealedVolume};
 use crate::store::Store;
+use crate::volume::volume_path;
 use event::Line;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Reasons that are kept apart; one a volume at most, and the first tell enough.
 const MAX_REASONS: usize = 16;
+
+/// Broken files that are remembered.
+const MAX_BROKEN: usize = 1024;
 
 /// Recipients that are remembered.
 const MAX_RECIPIENTS: usize = 1024;
@@ -26,6 +30,8 @@ pub(super) struct Vault {
     /// Files of keys that should be there.
     missing: BTreeSet<String>,
     sealed: Vec<(u64, SealedVolume)>,
+    /// Files of which something is broken.
+    broken: BTreeSet<String>,
     recipients: Recipients,
 }
 
@@ -75,15 +81,29 @@ impl Vault {
         let kept = match &error {
             Error::Locked { .. } => &mut self.locked,
             Error::Missing(path) if is_key(path) => &mut self.missing,
-            _ => return report.fault(Subject::Bodies, word(&error), Some(seq), error.to_string()),
+            Error::Io { what, .. } if error.is_absence() && is_key(what) => &mut self.missing,
+            _ => return self.fault(&error, Some(seq), report),
         };
         if kept.len() < MAX_REASONS {
             kept.insert(match error {
                 Error::Missing(path) => path,
+                Error::Io { what, .. } => format!("permission to read {what}"),
                 error => error.to_string(),
             });
         }
         report.bodies_locked += 1;
+    }
+
+    /// Something is wrong with the vault, at event `seq` if that leads there.
+    pub(super) fn fault(&mut self, error: &Error, seq: Option<u64>, report: &mut Report) {
+        if let Error::Damaged { what, .. } = error
+            && self.broken.len() < MAX_BROKEN
+        {
+            // Behind the file stands where in it.
+            let path = what.split(' ').next().unwrap_or_default();
+            self.broken.insert(path.to_owned());
+        }
+        report.fault(Subject::Bodies, word(error), seq, error.to_string());
     }
 
     /// Keeps what an event says of the vault.
@@ -109,16 +129,31 @@ impl Vault {
     /// a key to open them with.
     pub(super) fn finish(self, store: &Store, asked: bool, report: &mut Report) {
         for (seq, told) in &self.sealed {
-            match SealedVolume::read(store.disk(), told.number) {
-                Ok(found) if found == *told => report.volumes_sealed += 1,
-                Ok(found) => {
+            let number = told.number;
+            match told.differs(store.disk()) {
+                Ok(None) => report.volumes_sealed += 1,
+                Ok(Some(differs)) => {
+                    let (what, how) = match differs {
+                        Differs::Length(bytes) => (
+                            "altered",
+                            format!("it has {bytes} bytes, not {}", told.bytes),
+                        ),
+                        // What is broken in it has been said, and it is another file for that.
+                        Differs::Content(_) if self.broken.contains(&volume_path(number)) => {
+                            (CORRUPT, "its checksums are broken".to_owned())
+                        }
+                        Differs::Content(sha256) => (
+                            "altered",
+                            format!("its SHA-256 is {sha256}, not {}", told.sha256),
+                        ),
+                    };
                     let detail = format!(
-                        "volume {} is not the file that event {seq} describes: {} bytes with SHA-256 {}, not {} with {}",
-                        told.number, found.bytes, found.sha256, told.bytes, told.sha256
+                        "volume {number} is not the file that event {seq} describes: {how}"
                     );
-                    report.fault(Subject::Bodies, "altered", Some(*seq), detail);
+                    report.fault(Subject::Bodies, what, Some(*seq), detail);
                 }
-                Err(Error::Missing(path)) => {
+                Err(error) if error.is_absence() => {
+                    let path = volume_path(number);
                     let detail = format!("{path}, which event {seq} describes, is missing");
                     report.fault(Subject::Bodies, "removed", Some(*seq), detail);
                 }
@@ -166,7 +201,8 @@ impl Vault {
             let told = recipients
                 .iter()
                 .any(|id| self.recipients.told.contains(id));
-            if self.recipients.are_known() && !told {
+            // Events that could not be read may name more.
+            if self.recipients.are_known() && !told && !report.is_cut {
                 let what = format!(
                     "the key in {path}, which is for {} and for nobody whom the log names,",
                     recipients.join(", ")

@@ -32,7 +32,7 @@ const LISTED: usize = 10;
 #[command(after_help = "\
 Exit codes:
    0  everything verified
-  10  evidence was altered: the first bad record is named
+  10  evidence was altered or damaged: the first bad record is named
   11  everything verified, and the record itself says what is missing from it (gaps)
   12  something that verification needs is missing
 
@@ -115,11 +115,16 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
             .hint("the log of another tool has no vault; leave --vault-key out"));
     }
     let options = args.options()?;
-    if args.log.is_none() && !context.data.join("format").exists() {
-        return Err(missing(
-            context,
-            &format!("there is no record in {}", context.data.display()),
-        ));
+    match &args.log {
+        Some(log) => is_of_another_tool(log)?,
+        // What stands there and is no file is for the verifier to name.
+        None if fs_err::symlink_metadata(context.data.join("format")).is_err() => {
+            return Err(missing(
+                context,
+                &format!("there is no record in {}", context.data.display()),
+            ));
+        }
+        None => {}
     }
     let mut bar = Bar::new(args.quiet || context.json);
     let mut show = |progress| bar.show(progress);
@@ -141,6 +146,26 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
     Ok(ExitCode::from(report.exit_code()))
 }
 
+/// Whether `--log` was meant: a record keeps its entries compressed, and has more to verify.
+fn is_of_another_tool(log: &Path) -> Result<(), Failure> {
+    let is_record = |dir: &Path| dir.join("format").is_file() && dir.join("log/vkey").is_file();
+    let above = log.join("..");
+    let above = fs_err::canonicalize(&above).unwrap_or(above);
+    let record = match () {
+        () if is_record(log) => log,
+        () if log.join("vkey").is_file() && is_record(&above) => above.as_path(),
+        () => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "{} is a record of tacho, not the log of another tool",
+        log.display()
+    ))
+    .hint(format!(
+        "verify it with `tacho verify --data {}`",
+        record.display()
+    )))
+}
+
 /// An error here is a verdict too: what is damaged was altered, what is missing cannot be verified.
 fn cannot(context: &Context, error: &Error) -> Failure {
     match error {
@@ -151,6 +176,19 @@ fn cannot(context: &Context, error: &Error) -> Failure {
         .because(error)
         .hint("keep the directory as it is, and compare it with a copy"),
         Error::Missing(_) => missing(context, &error.to_string()),
+        error if error.is_absence() => Failure::with_exit(
+            Exit::NotVerifiable,
+            format!(
+                "the record in {} cannot be verified",
+                context.data.display()
+            ),
+        )
+        .because(error)
+        .hint("verify it as somebody who may read all of it"),
+        // Nothing speaks against the record but that it is another.
+        Error::OtherLog { .. } => Failure::usage("--head holds a head of another log")
+            .because(error)
+            .hint("name the directory of the log that was meant (`--data DIR`), or a head of this one"),
         // Nothing speaks against the record; what is missing is a program that can read it.
         Error::Newer { .. } => Failure::with_exit(
             Exit::NotVerifiable,
@@ -203,6 +241,7 @@ fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
         ),
         0 if vouched_for => ("verified", GOOD),
         0 => ("verified in itself; nobody outside vouches for it", WARN),
+        10 if report.is_damage_alone() => ("DAMAGED: broken by a failing disk, or on purpose", BAD),
         10 => ("ALTERED", BAD),
         11 => ("verified, with recorded gaps", WARN),
         _ => ("NOT VERIFIABLE", WARN),
@@ -253,6 +292,10 @@ fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Fai
                 "{} events signed, root {root}",
                 grouped(report.signed_events)
             ),
+        )?,
+        None if report.is_damage_alone() => row(
+            "checkpoint",
+            "not all that it may sign could be read: see what is wrong, below",
         )?,
         None if has_checkpoint => row(
             "checkpoint",

@@ -13,8 +13,9 @@ pub(super) use told::Told;
 use super::brackets::{Bracket, brackets, end_of_second};
 use super::keys::{LogKeys, refuse};
 use super::tail::{cadences, tail};
-use super::{Options, Report, Subject, Verdict};
+use super::{Options, Report, Subject, Verdict, word};
 use crate::published;
+use crate::stored;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -85,6 +86,8 @@ pub(super) struct Judge<'a> {
     pub(super) events: u64,
     pub(super) report: &'a mut Report,
     pub(super) outside: Vec<Outside>,
+    /// Published heads that cover events which could not be read.
+    pub(super) out_of_reach: u64,
 }
 
 impl Judge<'_> {
@@ -102,6 +105,14 @@ impl Judge<'_> {
         let mut good = 0;
         for (size, told) in by_size {
             good = self.head(size, &told, good);
+        }
+        if let Some(why) = self.report.unread().filter(|_| self.out_of_reach > 0) {
+            let why = format!(
+                "{why}, and {} published heads are of more",
+                self.out_of_reach
+            );
+            self.report.doubt(Subject::Time, why.clone());
+            self.report.doubt(Subject::Witnesses, why);
         }
         self.outside
     }
@@ -149,6 +160,10 @@ impl Judge<'_> {
     /// The published head of `size`, if it is the log's.
     fn checkpoint(&mut self, size: u64, told: &[Told], good: u64) -> Option<Vec<u8>> {
         let path = format!("{}/checkpoint", published::dir(size));
+        if size > self.events && self.report.is_cut {
+            self.out_of_reach += 1;
+            return None;
+        }
         if size > self.events {
             let events = self.events;
             let detail = format!(
@@ -157,6 +172,17 @@ impl Judge<'_> {
             self.report
                 .fault(Subject::Sequence, "removed", Some(events), detail);
             return None;
+        }
+        match stored::list(self.disk, &published::dir(size)) {
+            Ok(_) => {}
+            // Whatever is sought in it says that it is not there.
+            Err(error) if error.is_absence() => {}
+            Err(error) => {
+                let subject = told.first().map_or(Subject::Time, Told::subject);
+                self.report
+                    .fault(subject, word(&error), None, error.to_string());
+                return None;
+            }
         }
         let bytes = match self.read(&path, tlog::note::MAX_NOTE_BYTES) {
             Ok(Some(bytes)) => bytes,
@@ -214,7 +240,7 @@ impl Judge<'_> {
 
     fn stamps(&mut self, size: u64, checkpoint: &[u8], told: &[Told]) {
         let dir = published::dir(size);
-        let mut names: Vec<String> = match self.disk.list(&dir) {
+        let mut names: Vec<String> = match stored::list(self.disk, &dir) {
             Ok(names) => names
                 .into_iter()
                 .filter_map(|name| Some(name.strip_suffix(".tsr")?.to_owned()))
@@ -380,23 +406,19 @@ impl Judge<'_> {
         anchors.push(anchor);
     }
 
-    /// A small file: `None` where there is none.
+    /// A small file: `None` where there is none, or none that may be read.
     fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, String> {
-        let missing = |error: &std::io::Error| {
-            use std::io::ErrorKind::{NotADirectory, NotFound};
-            matches!(error.kind(), NotFound | NotADirectory)
-        };
-        let len = match self.disk.open(path).and_then(|file| file.len()) {
-            Err(error) if missing(&error) => return Ok(None),
+        let file = match stored::open(self.disk, path) {
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_absence() => return Ok(None),
             other => other.map_err(|error| error.to_string())?,
         };
+        let len = file.map_or(Ok(0), |file| file.len());
+        let len = len.map_err(|error| error.to_string())?;
         if usize::try_from(len).map_or(true, |len| len > limit) {
             return Err(format!("{len} bytes, which is more than it can have"));
         }
-        self.disk
-            .read(path)
-            .map(Some)
-            .map_err(|error| error.to_string())
+        stored::read(self.disk, path).map_err(|error| error.to_string())
     }
 }
 
