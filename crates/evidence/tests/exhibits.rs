@@ -11,6 +11,7 @@ mod anchored;
 
 use anchored::Anchored;
 use evidence::{Error, Exhibit, Store};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::path::Path;
 use std::process::Command;
 use testkit::authority::{Authority, EC, ROOT};
@@ -72,7 +73,7 @@ fn write(store: &Store, seq: u64, dir: &Path) {
 #[test]
 fn the_script_is_short_and_shellcheck_has_nothing_to_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exhibit/verify.sh");
-    assert!(std::fs::read_to_string(&path).unwrap().lines().count() <= 60);
+    assert!(std::fs::read_to_string(&path).unwrap().lines().count() <= 72);
     match Command::new("shellcheck").arg(&path).output() {
         Ok(done) => assert!(
             done.status.success(),
@@ -372,9 +373,6 @@ fn who_was_asked_for_and_does_not_vouch_leaves_it_unverifiable() {
         assert_eq!(met, expected == 0, "{said}");
     }
     assert!(!dir.path().join("ran").exists());
-    std::fs::write(&policy, "").unwrap();
-    let (code, said) = script(dir.path(), &["--witnesses", policy.to_str().unwrap()]);
-    assert_eq!(code, 12, "{said}");
     // The witnesses of one log vouch for many.
     let other = tlog::note::SigningKey::from_seed("example.com/other", &[9; 32]).unwrap();
     let other = named.replace(&auditor.vkey, &other.verifying_key().to_string());
@@ -420,6 +418,196 @@ fn an_authority_that_the_auditor_did_not_name_speaks_neither_for_nor_against() {
     std::fs::write(dir.path().join("another.tsr"), stamp).unwrap();
     let (code, said) = script(dir.path(), &["--roots", &ours]);
     assert_eq!(code, 10, "{said}");
+}
+
+#[test]
+fn a_mistake_in_what_is_asked_is_said_and_is_no_verdict() {
+    let anchored = Anchored::new();
+    let auditor = Auditor::of(&anchored);
+    let store = Store::open(anchored.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let exhibit = dir.path().join("exhibit");
+    write(&store, 100, &exhibit);
+    let at = |name: &str| {
+        let path = auditor.dir.path().join(name);
+        path.to_str().unwrap().to_owned()
+    };
+    std::fs::write(at("empty"), "").unwrap();
+    let pipe = at("pipe");
+    mknodat(CWD, &*pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let (policy, roots, empty, gone) = (at("policy"), at("root.pem"), at("empty"), at("gone"));
+    let place = exhibit.to_str().unwrap();
+    let mut other = auditor.vkey.clone();
+    other.replace_range(other.len() - 6..other.len() - 4, "xx");
+    let witness = anchored.witnesses[0].verifying_key().to_string();
+    let no_key = "that is not a verifier key";
+    let cases: Vec<(Vec<&str>, &str)> = vec![
+        (vec!["--vkey", "garbage", place], no_key),
+        (vec!["--vkey", "", place], no_key),
+        (vec!["--vkey", &other, place], no_key),
+        (vec!["--vkey", &witness, place], no_key),
+        (vec!["--roots", &gone, place], "not a file of certificates"),
+        (
+            vec!["--roots", &policy, place],
+            "not a file of certificates",
+        ),
+        (vec!["--roots", &pipe, place], "not a file of certificates"),
+        (
+            vec!["--witnesses", &gone, place],
+            "not a file with a policy",
+        ),
+        (
+            vec!["--witnesses", &roots, place],
+            "not a file with a policy",
+        ),
+        (
+            vec!["--witnesses", &empty, place],
+            "not a file with a policy",
+        ),
+        (
+            vec!["--witnesses", &pipe, place],
+            "not a file with a policy",
+        ),
+        (vec!["--key", &auditor.vkey, place], "--key: no such option"),
+        (vec!["--help"], "--help: no such option"),
+        (vec!["--vkey"], "nothing behind it"),
+        (
+            vec![place, "--vkey", &auditor.vkey],
+            "one directory, behind the options",
+        ),
+        (vec![place, place], "one directory"),
+        (vec![&gone], "not a directory"),
+        (vec![&policy], "not a directory"),
+        (
+            vec![auditor.dir.path().to_str().unwrap()],
+            "there is no exhibit in",
+        ),
+    ];
+    for (arguments, words) in cases {
+        let (code, said) = script(&exhibit, &arguments);
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert!(said.contains("usage: verify.sh"), "{arguments:?}: {said}");
+        assert!(!said.contains("VALID"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_file_or_was_changed_is_named_and_waited_for_by_nobody() {
+    let anchored = Anchored::new();
+    let auditor = Auditor::of(&anchored);
+    let store = Store::open(anchored.path()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let exhibit = Exhibit::of(&store, 100).unwrap();
+    exhibit.write(dir.path()).unwrap();
+    for (name, bytes) in exhibit.files() {
+        let path = dir.path().join(&name);
+        if name != "verify.sh" && name != "SHA256SUMS" {
+            std::fs::write(&path, [&bytes[..], b"\n"].concat()).unwrap();
+            let (code, said) = auditor.checks(dir.path());
+            let words = format!("INVALID       {name} is not as it was written\n");
+            assert_eq!((code, said), (10, words), "{name}");
+        }
+        if name != "verify.sh" {
+            for mended in [false, true] {
+                let kinds: [(&str, &dyn Fn()); 4] = [
+                    ("pipe", &|| {
+                        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+                    }),
+                    ("device", &|| {
+                        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+                    }),
+                    ("loop", &|| {
+                        std::os::unix::fs::symlink(&path, &path).unwrap()
+                    }),
+                    ("endless", &|| {
+                        std::fs::File::create(&path)
+                            .unwrap()
+                            .set_len(1 << 40)
+                            .unwrap();
+                    }),
+                ];
+                for (kind, make) in kinds {
+                    std::fs::remove_file(&path).unwrap();
+                    make();
+                    let sums = dir.path().join("SHA256SUMS");
+                    let whole =
+                        (mended && sums != path).then(|| std::fs::read_to_string(&sums).unwrap());
+                    if let Some(whole) = &whole {
+                        let kept = whole
+                            .lines()
+                            .filter(|line| !line.ends_with(&format!("  {name}")));
+                        let kept: String = kept.map(|line| format!("{line}\n")).collect();
+                        std::fs::write(&sums, kept).unwrap();
+                    }
+                    let (code, said) = auditor.checks(dir.path());
+                    std::fs::remove_file(&path).unwrap();
+                    std::fs::write(&path, &bytes).unwrap();
+                    if let Some(whole) = whole {
+                        std::fs::write(&sums, whole).unwrap();
+                    }
+                    // A hint that nobody looks at is no part of it once the digests leave it out.
+                    let is_hint =
+                        ["vkey", "witnesses"].contains(&&*name) || name.starts_with("roots");
+                    let expected = if is_hint && mended { 0 } else { 10 };
+                    assert_eq!(code, expected, "{kind} as {name}, {mended}: {said}");
+                    let named = said.contains(&format!("{name} is missing, or is no file"));
+                    assert!(named || expected == 0, "{kind} as {name}, {mended}: {said}");
+                }
+            }
+        }
+    }
+    // Nor is anything read that the digests name elsewhere.
+    let sums = dir.path().join("SHA256SUMS");
+    for name in ["/dev/zero", "../event.json", ""] {
+        std::fs::write(&sums, format!("{}  {name}\n", "0".repeat(64))).unwrap();
+        let (code, said) = auditor.checks(dir.path());
+        assert_eq!(code, 10, "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_revoked_key_is_left_to_those_who_have_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(dir.path())).unwrap();
+        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+        recorder.append(&draft).await.unwrap();
+        recorder.publish().await.unwrap();
+        recorder
+            .revoke(1, Some(1), "it was shown around")
+            .await
+            .unwrap();
+        recorder.append(&draft).await.unwrap();
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+    let store = Store::open(dir.path()).unwrap();
+    let vkey = store.verifier_key();
+    // Under the head that the revoked key signed, and under one of the key that took over.
+    for (newest, revoked) in [(false, true), (true, false)] {
+        let seq = if newest { store.len() - 1 } else { 0 };
+        if !newest {
+            let sizes = store.published_sizes().unwrap();
+            for size in sizes.iter().skip(1) {
+                std::fs::remove_dir_all(dir.path().join(format!("anchors/{size:020}"))).unwrap();
+            }
+        }
+        let exhibit = tempfile::tempdir().unwrap();
+        write(&store, seq, exhibit.path());
+        assert_eq!(exhibit.path().join("revoked.note").exists(), revoked);
+        let (code, said) = script(exhibit.path(), &["--vkey", &vkey]);
+        assert_eq!(code, 12, "{said}");
+        assert_eq!(
+            said.contains("revoked.note revokes the key"),
+            revoked,
+            "{said}"
+        );
+    }
 }
 
 /// Writes the digests anew, as somebody who changes an exhibit on purpose does.

@@ -7,6 +7,7 @@ use crate::epochs::EpochNote;
 use crate::error::Error;
 use crate::store::Store;
 use crate::{keys, published, stored};
+use event::Line;
 use std::path::Path;
 use storage::Disk;
 use tlog::note::Note;
@@ -86,6 +87,7 @@ impl Exhibit {
             format!("{}\n", store.verifier_key()).into_bytes(),
         ));
         files.extend(hand_overs(store, body.size())?);
+        files.extend(revocation(store, body.size())?);
         for name in stored::list(disk, &format!("{}/roots", published::DIR))? {
             if name.ends_with(".pem") {
                 let path = format!("{}/roots/{name}", published::DIR);
@@ -245,6 +247,22 @@ fn hand_overs(store: &Store, size: u64) -> Result<Vec<(String, Vec<u8>)>, Error>
         }
     }
     Ok(files)
+}
+
+/// What the log says of the key that signed a head of `size` events, where it says that it does not count for it. Who judges an
+/// exhibit cannot tell whether outsiders' word is from before that: it is there to send them to the log.
+fn revocation(store: &Store, size: u64) -> Result<Option<(String, Vec<u8>)>, Error> {
+    let epochs = store.epochs()?;
+    let revoked = epochs.of_size(size).revoked.as_ref();
+    let Some(revoked) = revoked.filter(|revoked| size > revoked.size) else {
+        return Ok(None);
+    };
+    let line = store.event(revoked.event)?;
+    let what = || format!("event {}", revoked.event);
+    let line = Line::parse(&line).map_err(|error| Error::damaged(what(), error.to_string()))?;
+    let facts = line.facts.as_ref();
+    let note = facts.and_then(|facts| facts.get("note")?.as_str());
+    Ok(note.map(|note| ("revoked.note".to_owned(), note.as_bytes().to_vec())))
 }
 
 /// A file that is small if it is what it should be; `None` where there is none.
