@@ -72,7 +72,8 @@ class Report:
     def miss(self, what: str) -> None:
         self.missing_count += 1
         if len(self.missing) < MAX_MISSING:
-            self.missing.append(what)
+            # A clause that goes on where it stands in the sentence of the claim.
+            self.missing.append(what.rstrip(","))
 
     def cut(self) -> None:
         """The log could be read no further."""

@@ -374,7 +374,8 @@ class Verification:
         sentences.append("When an event happened, within its bracket: inside it the time is the recorder's own word."
                          if any(one.verified for one in outside) else
                          "When it happened, beyond the recorder's own clock: nobody that you trust has vouched for it.")
-        if report.unsigned_tail:
+        # Where the checkpoint is not of these events, the fault says so.
+        if report.unsigned_tail and (report.root or not report.fault_count):
             sentences.append(f"The last {report.unsigned_tail} events: they are durable but no checkpoint signs them yet.")
         if self.tail.torn_bytes:
             sentences.append(f"The last {self.tail.torn_bytes} bytes of the write-ahead log, which are no whole record: a "

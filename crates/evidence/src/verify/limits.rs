@@ -30,7 +30,8 @@ pub(super) fn not_proven(report: &Report, outside: &[Outside], torn_bytes: u64) 
         )),
         None => sentences.push("When it happened, beyond the recorder's own clock: no time-stamp authority that you trust has vouched for it.".to_owned()),
     }
-    if report.unsigned_tail > 0 {
+    // Where the checkpoint is not of these events, the fault says so.
+    if report.unsigned_tail > 0 && (report.root.is_some() || report.fault_count == 0) {
         sentences.push(format!(
             "The last {} events: they are durable but no checkpoint signs them yet.",
             report.unsigned_tail

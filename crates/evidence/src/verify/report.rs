@@ -163,7 +163,8 @@ impl Report {
         self.doubt(claim, format!("{what} is missing"));
         self.missing_count += 1;
         if self.missing.len() < MAX_MISSING {
-            self.missing.push(what);
+            // A clause that goes on where it stands in the sentence of the claim.
+            self.missing.push(what.trim_end_matches(',').to_owned());
         }
     }
 

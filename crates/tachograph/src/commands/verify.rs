@@ -219,7 +219,6 @@ fn write_json(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let mut value = serde_json::to_value(report)
         .map_err(|error| Failure::new("cannot write the report as JSON").because(&error))?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("missing".to_owned(), lacking(report).into());
         object.insert("verdict".to_owned(), verdict(report).0.into());
         object.insert("exit_code".to_owned(), report.exit_code().into());
     }
@@ -255,14 +254,6 @@ fn has_checkpoint(context: &Context, args: &Args) -> bool {
         None => context.data.join("log/checkpoint"),
     };
     path.exists()
-}
-
-/// What the report lacks, each as it stands in a list.
-fn lacking(report: &Report) -> Vec<String> {
-    let missing = report.missing.iter();
-    // A clause that goes on where it stands in a sentence.
-    let whole = missing.map(|what| what.trim_end_matches(','));
-    whole.map(str::to_owned).collect()
 }
 
 fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Failure> {
@@ -344,7 +335,7 @@ fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Fai
         )?;
     }
     faults(report, out)?;
-    list("missing", &lacking(report), WARN, out)?;
+    list("missing", &report.missing, WARN, out)?;
     let more = report.missing_count - report.missing.len() as u64;
     if more > 0 {
         out.line(&[(DIM, &format!("  and {} more", grouped(more)))])?;
