@@ -2,7 +2,7 @@
 altered. Of the witness: it agrees to no second history of a log, and forgets nothing that it agreed to.
 
 A fault costs a second or less, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
-  TACHO_FAULTS=all          plays every one
+  TACHO_FAULTS=all          plays every one; of many alike in a row their ends and a sample
   TACHO_FAULTS=90           seconds to spend on either (default 60 and 25)
   TACHO_FAULTS_SEED=7       another sample
   TACHO_FAULTS_ONLY=CASE    one alone, as a failure names it, e.g. seal:settler:fsync:3:EIO
@@ -60,6 +60,7 @@ def sample(name, driver, paths, seconds, figure):
     seed = int(os.environ.get("TACHO_FAULTS_SEED", "1"))
     if only:
         case = Case.parse(only)
+        assert case.path in {**recorder_faults.PATHS, **witness_faults.PATHS}, f"TACHO_FAULTS_ONLY: there is no path {case.path}"
         if case.path in paths:
             driver.play(case)
         driver.close()

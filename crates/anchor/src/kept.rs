@@ -196,9 +196,13 @@ impl Reader {
         };
         let lies = |what: &str| Error::Lies(format!("anchors/{size:020}: {what}"));
         let bytes = head.to_string().into_bytes();
+        let is_ours = || match self.is_ours(&head)? {
+            found if found == size => Ok(()),
+            found => Err(lies(&format!("its head is one of {found} events"))),
+        };
         match voucher {
             Voucher::Authority(trusted) => {
-                self.is_ours(&head)?;
+                is_ours()?;
                 authority::vouches(&held, sha256(&bytes), &trusted.trust()).map(Some)
             }
             Voucher::Witness(key) => {
@@ -213,7 +217,7 @@ impl Reader {
                 if !held.starts_with(&bytes) {
                     return Err(lies("what was cosigned is not what was published"));
                 }
-                self.is_ours(&head)?;
+                is_ours()?;
                 let keys = std::slice::from_ref(key);
                 let verified = note
                     .verify(keys)

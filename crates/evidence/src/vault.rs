@@ -173,9 +173,9 @@ impl Vault {
         block.filter(|block| number <= block.last)
     }
 
-    /// Whether a volume has a chunk.
-    pub(crate) fn has_chunk(&self, number: u64) -> bool {
-        self.chunk_block_at(number).is_some()
+    /// The last chunk of the block that holds a chunk; `None` where no volume has it.
+    pub(crate) fn last_beside(&self, number: u64) -> Option<u64> {
+        self.chunk_block_at(number).map(|block| block.last)
     }
 
     /// The block that holds a chunk; `None` where no volume has it.

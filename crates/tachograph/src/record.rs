@@ -90,16 +90,17 @@ pub(crate) fn affected(data: &Path, store: &Store) -> String {
     };
     // An event that cannot be read is told where it is asked for.
     let events = store.events(0).filter_map(|entry| parse(data, entry).ok());
-    let seqs: Vec<u64> = events.filter(gone).map(|event| event.line.seq).collect();
-    let first: Vec<String> = seqs
-        .iter()
-        .take(AFFECTED)
-        .map(|seq| format!("#{seq}"))
-        .collect();
-    let more = if seqs.len() > AFFECTED { ", ..." } else { "" };
+    let (mut count, mut first) = (0, Vec::new());
+    for event in events.filter(gone) {
+        count += 1;
+        if first.len() < AFFECTED {
+            first.push(format!("#{}", event.line.seq));
+        }
+    }
+    let more = if count > AFFECTED as u64 { ", ..." } else { "" };
     format!(
         "bodies of {} are gone with it: {}{more}",
-        crate::describe::counted(seqs.len() as u64, "event"),
+        crate::describe::counted(count, "event"),
         first.join(", ")
     )
 }

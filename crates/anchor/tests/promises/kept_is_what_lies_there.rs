@@ -88,6 +88,15 @@ async fn every_kind_is_read_back_and_what_is_gone_or_altered_is_not_counted() {
         "{back:?}"
     );
 
+    // Nor does a whole head under the name of a longer one.
+    std::fs::copy(older.join("checkpoint"), head.join("checkpoint")).unwrap();
+    let back = kept(&data, Some(&last)).await.unwrap();
+    assert_eq!(sizes(&back), some, "{back:?}");
+    for kind in [Kind::Timestamp, Kind::Witness] {
+        let words = format!("its head is one of {published} events");
+        assert!(trouble(&back, kind).contains(&words), "{back:?}");
+    }
+
     // Without whom to believe nothing is believed.
     std::fs::remove_file(data.join("anchors/witnesses")).unwrap();
     std::fs::write(data.join("anchors/roots/acme.pem"), "").unwrap();

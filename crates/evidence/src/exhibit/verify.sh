@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Verifies one event of a Tachograph log with bash, openssl, sha256sum and xxd, and says what it could not check.
 # verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY] [DIRECTORY]    exit 0 valid, 2 usage, 10 invalid, 12 not verifiable
-set -euo pipefail; shopt -s nullglob; roots='' policy=/dev/null quorum=none stamped=0 vouched=0 lacks=0; declare -A met=()
+set -euo pipefail; shopt -s nullglob; roots='' policy=/dev/null quorum=none stamped=0 vouched=0 lacks=0; unset vkey logs; declare -A met=()
 say() { printf %s "$*" | tr -c '[:print:]' '?'; echo; }; fail() { say "INVALID       $*"; exit 10; } # escapes reach no terminal
 usage() { { say "$*"; sed -n 's/^# \(verify.sh .*\)    .*/usage: \1/p' "$0"; } >&2; exit 2; }
 hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }; sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }

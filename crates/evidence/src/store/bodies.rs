@@ -170,12 +170,23 @@ impl Store {
             Err(Error::Missing(_)) => return Ok(false),
             other => other?,
         };
-        let is_there =
-            |number| self.wal.chunk(number, &self.keys).is_some() || inner.vault.has_chunk(number);
-        let runs = WalView::runs(&record)?;
-        Ok(runs
-            .into_iter()
-            .all(|(first, count)| (first..first.saturating_add(count)).all(is_there)))
+        // A recipe may claim any number of chunks: they are looked for block by block.
+        let is_there = |(first, count): (u64, u64)| {
+            let end = first.saturating_add(count);
+            let mut next = first;
+            while next < end {
+                let last = match self.wal.chunk(next, &self.keys) {
+                    Some(_) => next,
+                    None => match inner.vault.last_beside(next) {
+                        Some(last) => last,
+                        None => return false,
+                    },
+                };
+                next = last.saturating_add(1);
+            }
+            true
+        };
+        Ok(WalView::runs(&record)?.into_iter().all(is_there))
     }
 
     /// What is wrong with those parts of the vault that no event led to.
