@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     report = verify(asked.dir, options)
     if report.other_log:
         print(f"--head: a head of another log: it is of the log {report.other_log}, and this is the log {report.origin}", file=sys.stderr)
+        print("either the wrong head or the wrong record was named, or another log was put in this one's place: whoever holds the log's"
+              " key from elsewhere can tell (--policy FILE)", file=sys.stderr)
         return report.exit_code
     if not asked.quiet:
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n" if asked.json else report.as_text())

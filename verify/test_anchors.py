@@ -106,8 +106,8 @@ ASKED = [
     (["--head", "stranger"], 10, {"signature": "invalid"}),
     (["--head", "nonsense"], 12, {"witnesses": "unverifiable"}),
     # A mistake of whoever asks, and no verdict, unless anything speaks against the log or for another.
-    (["--head", "otherhead"], 2, {}),
-    (["--head", "held", "--head", "otherhead"] + TWO, 2, {}),
+    (["--head", "otherhead"], 12, {}),
+    (["--head", "held", "--head", "otherhead"] + TWO, 12, {}),
     (["--head", "otherhead", "--policy", "otherlog"], 12, {"signature": "unverifiable"}),
     (["--head", "otherhead", "--head", "fork"], 10, {"content": "invalid"}),
     (["--head", "otherhead", "--policy", "otherkey"], 10, {"signature": "invalid", "witnesses": "unverifiable"}),

@@ -199,12 +199,12 @@ class Anchors:
     def _head(self, size: int, told: list[Told], good: int) -> bytes | None:
         """The published head's bytes, if it is the log's."""
         report, path = self._report, f"{self._dir(size)}/checkpoint"
-        if size > report.events and report.unread:
+        if report.is_out_of_reach(size):
             self._out_of_reach += 1
             return None
-        if size > report.events:
-            report.fault("sequence", "removed", report.events, f"a head of {size} events was published ({path}), and the log "
-                         f"has {report.events}: its end was cut off")
+        if size > report.has:
+            report.fault("sequence", "removed", report.has, f"a head of {size} events was published ({path}), and the log "
+                         f"has {report.has}: its end was cut off")
             return None
         try:
             with contextlib.suppress(Missing):
@@ -226,7 +226,7 @@ class Anchors:
             report.fault("epoch", "epoch", error.seq, f"{path}: {error}")
             return None
         except (Malformed, BadSignature, Unsigned) as error:
-            if isinstance(error, Unsigned) and report.unread:
+            if isinstance(error, Unsigned) and report.is_out_of_reach(size):
                 report.say("signature", UNVERIFIABLE, f"{path}: no key of the log signed it that is known so far: {report.unread}")
             else:
                 report.fault("signature", "signature", None, f"{path}: {error or 'no key of the log signed it'}")

@@ -142,12 +142,13 @@ class Epochs:
         epoch = self.of_size(claimed.size)
         try:
             checkpoint, verified = Checkpoint.open(note, self.origin, self.keys_of(claimed.size))
-            if not any(signer.key == epoch.ed25519 for signer in verified.signers):
-                raise Unsigned()
         except Unsigned:
             self._by_another(note, claimed.size, epoch)
             raise
         signers = [signer.key for signer in verified.signers]
+        if epoch.ed25519 not in signers:
+            # The other key of the epoch did, so that it is no stranger's.
+            raise BadSignature("the Ed25519 signature is missing")
         cosigned = True if epoch.ml_dsa in signers else None if epoch.ml_dsa in verified.unverifiable else False
         revoked = epoch.revoked if epoch.revoked and checkpoint.size > epoch.revoked[0] else None
         return Signed(checkpoint, epoch.number, revoked, cosigned)

@@ -59,21 +59,21 @@ class Heads:
             return
         except (Malformed, BadSignature, Unsigned) as error:
             detail = f"the head of {size} events that you hold is not signed by this log's key"
-            if isinstance(error, Unsigned) and report.unread:
+            if isinstance(error, Unsigned) and report.is_out_of_reach(size):
                 report.say("signature", UNVERIFIABLE, f"{detail} that is known so far: {report.unread}")
             else:
                 report.fault("signature", "signature", None, detail)
             return
         if size <= report.events and root_at(size) == head.root:
             report.say("witnesses", VALID, f"the log extends the head of {size} events that you hold")
-        elif size > report.events and report.unread:
+        elif report.is_out_of_reach(size):
             report.say("witnesses", UNVERIFIABLE, f"the log could not be read up to the {size} events of your head")
         elif revoked and not _is_vouched_for(note, head, epochs, policy, known_by(revoked[1])):
             report.lacks("witnesses", f"the head of {size} events that you hold is not of this log, and its key was revoked for it: "
                          "word of somebody outside, from before the revocation, that it was the log's (--policy FILE)")
-        elif size > report.events:
-            report.fault("sequence", "removed", report.events,
-                         f"you hold a head of {size} events, and the log has {report.events}: its end was cut off")
+        elif size > report.has:
+            report.fault("sequence", "removed", report.has,
+                         f"you hold a head of {size} events, and the log has {report.has}: its end was cut off")
         else:
             report.fault("content", "altered", None,
                          f"the first {size} events are not those of the head that you hold: it is another history")

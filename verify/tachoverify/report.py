@@ -47,6 +47,8 @@ class Report:
     brackets: list[dict] = field(default_factory=list)
     #: Whether the log could not be read to its end.
     _is_cut: bool = False
+    #: Events that the log says it has, whether they could be read or not.
+    _said_events: int = 0
     #: Faults in another word than `corrupt`.
     _other_faults: int = 0
     #: The logs that heads are of which the auditor holds and which are not of this one.
@@ -74,6 +76,20 @@ class Report:
         if len(self.missing) < MAX_MISSING:
             # A clause that goes on where it stands in the sentence of the claim.
             self.missing.append(what.rstrip(","))
+
+    def says(self, events: int) -> None:
+        """The log says that it has so many events."""
+        self._said_events = events
+
+    @property
+    def has(self) -> int:
+        """Events that the log has, read or not."""
+        return max(self.events, self._said_events)
+
+    def is_out_of_reach(self, size: int) -> bool:
+        """Whether a head of `size` events covers some that are there and could not be read. One that is of more than the log
+        says it has is of events that are gone, whatever could be read."""
+        return self._is_cut and self.events < size <= self._said_events
 
     def cut(self) -> None:
         """The log could be read no further."""
@@ -127,8 +143,6 @@ class Report:
     def exit_code(self) -> int:
         if self.fault_count:
             return 10
-        if self.other_log:
-            return 2
         if self.missing_count:
             return 12
         if self.gaps or self.odd_ends or self.ended and self.open_calls:
@@ -143,7 +157,7 @@ class Report:
         well = ("verified in part; what is UNVERIFIABLE could not be told" if set(verdicts.values()) != {VALID} else
                 "verified" if outside else "verified in itself; nobody outside vouches for it")
         bad = "ALTERED" if self._other_faults else "DAMAGED: broken by a failing disk, or on purpose"
-        return {0: well, 2: "NOT VERIFIED", 10: bad, 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
+        return {0: well, 10: bad, 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
 
     def as_json(self) -> dict:
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}

@@ -113,6 +113,7 @@ class Verification:
 
     def run(self) -> None:
         report = self.report
+        report.says(self.log.size)
         heads = Heads(self.options.heads, report)
         try:
             for line in self.log.events():
@@ -310,7 +311,8 @@ class Verification:
         """Holds the events against the log's own newest checkpoint."""
         report, data = self.report, self.checkpoint
         if data is None:
-            if not report.fault_count and report.events:
+            # Whatever else is amiss, nobody has signed anything that is there.
+            if report.has:
                 report.lacks("signature", "a signed checkpoint (log/checkpoint)")
                 report.say("content", UNVERIFIABLE, "no checkpoint signs the events")
             return
@@ -323,7 +325,8 @@ class Verification:
         except (Malformed, BadSignature, Unsigned) as error:
             detail = {BadSignature: "the signature in the log's name is not the log's",
                       Unsigned: "the log's key did not sign it"}.get(type(error), str(error))
-            if isinstance(error, Unsigned) and report.unread:
+            # A key signs nothing before its own event can be read back.
+            if isinstance(error, Unsigned) and report.is_out_of_reach(self._claimed() or 0):
                 report.say("signature", UNVERIFIABLE, f"log/checkpoint: {detail}, as far as keys are known: {report.unread}")
             else:
                 report.fault("signature", "signature", None, f"log/checkpoint: {detail}")
@@ -332,18 +335,20 @@ class Verification:
         if signed.revoked:
             report.fault("signature", "signature", signed.revoked[0],
                          f"log/checkpoint: the key of epoch {signed.epoch}, which signed it, was revoked")
+            report.say("content", UNVERIFIABLE, "no valid checkpoint signs the events")
             return
         report.say("signature", VALID, "the log's key signed the checkpoint")
         self._hold_against(signed.checkpoint)
 
     def _hold_against(self, checkpoint: Checkpoint) -> None:
         report, signed = self.report, checkpoint.size
-        if signed > report.events and report.unread:
+        if report.is_out_of_reach(signed):
             # It has been said that they could not be read.
             return
         if signed > report.events:
-            detail = f"the checkpoint signs {signed} events, the log has {report.events}"
-            report.fault("sequence", "removed", report.events, detail)
+            detail = f"the checkpoint signs {signed} events, the log has {report.has}"
+            report.fault("sequence", "removed", report.has, detail)
+            report.say("content", UNVERIFIABLE, "not all of the events that the checkpoint signs are there")
         elif self.tree.root_at(signed) != checkpoint.root:
             seq = min((seq for _, seq in self.bad_tiles if seq is not None), default=None)
             detail = (f"event {seq} is not the one that was signed" if seq is not None else

@@ -67,8 +67,8 @@ pub enum Error {
         /// The id of the investigator's key that would open it, if one would.
         recipient: Option<String>,
     },
-    /// A head that the caller gave is of another log than the one that it is to be held against; a mistake of the caller, or
-    /// this is not the log that was meant.
+    /// A head that the caller gave is of another log than the one that it is to be held against: a mistake of the caller, or
+    /// another log was put in the place of the one that was meant.
     #[error("the head given is of the log {theirs}, and this is the log {ours}")]
     OtherLog {
         /// The log that the head is of.

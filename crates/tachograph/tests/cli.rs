@@ -562,10 +562,17 @@ fn who_asks_about_another_log_than_the_one_named_is_told_so() {
     std::fs::write(&head, own.replace(origin, "example.com/another")).unwrap();
     let head = head.to_str().unwrap();
     let done = stage.tacho(&["verify", "--head", head]);
-    assert_eq!((done.code, done.out.as_str()), (2, ""), "{}", done.err);
-    for words in [origin, "the log example.com/another", "--data DIR"] {
+    assert_eq!((done.code, done.out.as_str()), (12, ""), "{}", done.err);
+    for words in [
+        origin,
+        "the log example.com/another",
+        "in this one's place",
+        "--policy FILE",
+    ] {
         assert!(done.err.contains(words), "{words}: {}", done.err);
     }
+    // Where this one is the forgery, a head of it is what the forger would have him take.
+    assert!(!done.err.contains("a head of this one"), "{}", done.err);
     // What speaks against the log is no less than it was.
     stage.flip_a_byte_of_a_volume();
     let done = stage.tacho(&["verify", "--head", head]);

@@ -56,6 +56,7 @@ fn verify(
     progress: &mut dyn FnMut(Progress),
 ) {
     head.origin().clone_into(&mut report.origin);
+    report.said_events = head.size();
     let outside = signed(note, head, options, report);
     let heads = heads::read(&options.heads, report);
     let wanted: BTreeSet<u64> = heads.iter().map(Head::size).collect();
@@ -84,7 +85,6 @@ fn verify(
     }
     let held = Held {
         origin: head.origin(),
-        events: tree.size(),
         roots: &roots,
         report,
     };

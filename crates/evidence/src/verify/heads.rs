@@ -55,8 +55,6 @@ pub(super) fn read(heads: &[Vec<u8>], report: &mut Report) -> Vec<Head> {
 pub(super) struct Held<'a> {
     /// Name of the log.
     pub(super) origin: &'a str,
-    /// Events that it has.
-    pub(super) events: u64,
     /// Its roots at the sizes of the heads.
     pub(super) roots: &'a BTreeMap<u64, Hash>,
     pub(super) report: &'a mut Report,
@@ -84,7 +82,7 @@ impl Held<'_> {
                     let detail = format!(
                         "the head of {size} events that you hold is not signed by this log's key: {refusal}"
                     );
-                    refuse(self.report, &refusal, &detail);
+                    refuse(self.report, size, &refusal, &detail);
                 }
             }
         }
@@ -131,14 +129,15 @@ impl Held<'_> {
     /// Whether the log extends a head that its key signed. `counts`: nobody but the log itself can have signed it, or
     /// somebody vouches that it was the log's.
     fn compare(&mut self, head: &Head, counts: bool) {
-        let (size, events) = (head.size(), self.events);
+        let size = head.size();
         let report = &mut *self.report;
+        let has = report.has();
         match self.roots.get(&size) {
             Some(root) if *root == head.checkpoint.root() => {
                 let detail = format!("the log extends the head of {size} events that you hold");
                 report.rests(Subject::Witnesses, detail);
             }
-            None if report.is_cut => {
+            None if report.is_out_of_reach(size) => {
                 let why = format!("the log could not be read up to the {size} events of your head");
                 report.doubt(Subject::Witnesses, why);
             }
@@ -149,11 +148,11 @@ impl Held<'_> {
                 );
                 report.lacks(Subject::Witnesses, what);
             }
-            _ if size > events => {
+            _ if size > has => {
                 let detail = format!(
-                    "you hold a head of {size} events, and the log has {events}: its end was cut off"
+                    "you hold a head of {size} events, and the log has {has}: its end was cut off"
                 );
-                report.fault(Subject::Sequence, "removed", Some(events), detail);
+                report.fault(Subject::Sequence, "removed", Some(has), detail);
             }
             Some(_) => {
                 let detail = format!(

@@ -42,7 +42,8 @@ impl LogKeys {
     /// Takes an event about the log's keys into the chain.
     pub(super) fn event(&mut self, seq: u64, line: &[u8], report: &mut Report) {
         if let Err(refusal) = self.chain.take(seq, line) {
-            refuse(report, &refusal, &refusal.detail);
+            // Of an event, which tells of no stranger.
+            refuse(report, seq, &refusal, &refusal.detail);
         }
     }
 
@@ -110,10 +111,12 @@ impl LogKeys {
     }
 }
 
-/// Refutes what a refusal speaks against, naming the first event that it concerns. A key that nobody knows of may be one
-/// that events tell of which could not be read.
-pub(super) fn refuse(report: &mut Report, refusal: &Refusal, detail: &str) {
+/// Refutes what the refusal of a head of `size` events speaks against, naming the first event that it concerns. A key that
+/// nobody knows of may be one that events tell of which could not be read; but a key signs nothing before its own event can be
+/// read back, so that this is so only of a head that covers such events.
+pub(super) fn refuse(report: &mut Report, size: u64, refusal: &Refusal, detail: &str) {
     if refusal.wrong == Wrong::Stranger
+        && report.is_out_of_reach(size)
         && let Some(why) = report.unread()
     {
         let why = format!("{detail} that is known so far: {why}");

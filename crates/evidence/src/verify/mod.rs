@@ -179,6 +179,7 @@ impl<'a> Verifier<'a> {
         let mut report = Report {
             origin: store.origin().to_owned(),
             verifier_key: store.verifier_key(),
+            said_events: store.len(),
             ..Report::default()
         };
         let heads = heads::read(&options.heads, &mut report);
@@ -313,7 +314,8 @@ impl<'a> Verifier<'a> {
     fn own_checkpoint(&mut self, keys: &LogKeys) {
         let report = &mut self.report;
         let Some(bytes) = self.store.checkpoint_bytes() else {
-            if report.fault_count == 0 && report.events > 0 {
+            // Whatever else is amiss, nobody has signed anything that is there.
+            if report.has() > 0 {
                 report.lacks(Subject::Signature, "a signed checkpoint (log/checkpoint)");
                 report.doubt(Subject::Content, "no checkpoint signs the events");
             }
@@ -326,12 +328,14 @@ impl<'a> Verifier<'a> {
                     format!("{CHECKPOINT}: the key of epoch {epoch}, which signed it, was revoked");
                 let first = signed.revoked.map(|revoked| revoked.size);
                 report.fault(Subject::Signature, "signature", first, detail);
+                report.doubt(Subject::Content, "no valid checkpoint signs the events");
                 return;
             }
             Ok(signed) => signed.checkpoint,
             Err(refusal) => {
                 let detail = format!("{CHECKPOINT}: {refusal}");
-                keys::refuse(report, &refusal, &detail);
+                let size = claimed(self.store).unwrap_or_default();
+                keys::refuse(report, size, &refusal, &detail);
                 report.doubt(Subject::Content, "no valid checkpoint signs the events");
                 return;
             }
@@ -360,11 +364,13 @@ impl<'a> Verifier<'a> {
             }
             Some(_) => self.name_first_altered(signed),
             // It has been said that they could not be read.
-            None if report.is_cut => {}
+            None if report.is_out_of_reach(signed) => {}
             None => {
-                let events = report.events;
-                let detail = format!("the checkpoint signs {signed} events, the log has {events}");
-                report.fault(Subject::Sequence, "removed", Some(events), detail);
+                let has = report.has();
+                let detail = format!("the checkpoint signs {signed} events, the log has {has}");
+                report.fault(Subject::Sequence, "removed", Some(has), detail);
+                let why = "not all of the events that the checkpoint signs are there";
+                report.doubt(Subject::Content, why);
             }
         }
     }
@@ -385,13 +391,12 @@ impl<'a> Verifier<'a> {
 
     /// What outsiders say of the log.
     fn outside(&mut self, keys: &LogKeys) -> Vec<Outside> {
-        let (roots, events) = (&self.roots, self.report.events);
+        let roots = &self.roots;
         let judge = Judge {
             disk: self.store.disk(),
             options: self.options,
             keys,
             roots,
-            events,
             report: &mut self.report,
             outside: Vec::new(),
             out_of_reach: 0,
@@ -400,7 +405,6 @@ impl<'a> Verifier<'a> {
         anchors::conclude(&outside, self.options, &mut self.report);
         let held = Held {
             origin: keys.origin(),
-            events,
             roots,
             report: &mut self.report,
         };

@@ -73,6 +73,9 @@ pub struct Report {
     /// Whether the log could not be read to its end.
     #[serde(skip)]
     pub(super) is_cut: bool,
+    /// Events that the log says it has, whether they could be read or not.
+    #[serde(skip)]
+    pub(super) said_events: u64,
     /// Faults in another word than `corrupt`.
     #[serde(skip)]
     pub(super) other_faults: u64,
@@ -174,6 +177,17 @@ impl Report {
             0 => "none of the events could be read".to_owned(),
             events => format!("only the first {events} events could be read"),
         })
+    }
+
+    /// Events that the log has, read or not.
+    pub(super) fn has(&self) -> u64 {
+        self.events.max(self.said_events)
+    }
+
+    /// Whether a head of `size` events covers some that are there and could not be read. One that is of more than the log says
+    /// it has is of events that are gone, whatever could be read.
+    pub(super) fn is_out_of_reach(&self, size: u64) -> bool {
+        self.is_cut && self.events < size && size <= self.said_events
     }
 
     /// Says that a head which the auditor holds is of another log.

@@ -168,6 +168,14 @@ fn a_key_that_is_revoked_meanwhile_speaks_against_nothing() {
     let report = run_on(Arc::new(now.clone()), &Options::default(), &mut |_| ()).unwrap();
     assert_eq!(report.exit_code(), 10);
     assert_eq!(report.verdict(Subject::Signature), Some(Verdict::Invalid));
+    let content = report
+        .claims
+        .iter()
+        .find(|claim| claim.claim == Subject::Content);
+    assert_eq!(
+        content.unwrap().detail,
+        "no valid checkpoint signs the events"
+    );
 }
 
 #[test]

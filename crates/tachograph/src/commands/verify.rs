@@ -185,10 +185,15 @@ fn cannot(context: &Context, error: &Error) -> Failure {
         )
         .because(error)
         .hint("verify it as somebody who may read all of it"),
-        // Nothing speaks against the record but that it is another.
-        Error::OtherLog { .. } => Failure::usage("--head holds a head of another log")
-            .because(error)
-            .hint("name the directory of the log that was meant (`--data DIR`), or a head of this one"),
+        // A mistake of whoever asks, or a forgery that calls itself by another name: neither shows here.
+        Error::OtherLog { .. } => {
+            Failure::with_exit(Exit::NotVerifiable, "--head holds a head of another log")
+                .because(error)
+                .hint(
+                    "either the wrong head or the wrong record was named, or another log was put in this one's place: whoever \
+                     holds the log's key from elsewhere can tell (`--policy FILE`)",
+                )
+        }
         // Nothing speaks against the record; what is missing is a program that can read it.
         Error::Newer { .. } => Failure::with_exit(
             Exit::NotVerifiable,

@@ -82,8 +82,6 @@ pub(super) struct Judge<'a> {
     pub(super) keys: &'a LogKeys,
     /// Roots of the log at the sizes of the published heads.
     pub(super) roots: &'a BTreeMap<u64, Hash>,
-    /// Events of the log.
-    pub(super) events: u64,
     pub(super) report: &'a mut Report,
     pub(super) outside: Vec<Outside>,
     /// Published heads that cover events which could not be read.
@@ -160,17 +158,17 @@ impl Judge<'_> {
     /// The published head of `size`, if it is the log's.
     fn checkpoint(&mut self, size: u64, told: &[Told], good: u64) -> Option<Vec<u8>> {
         let path = format!("{}/checkpoint", published::dir(size));
-        if size > self.events && self.report.is_cut {
+        if self.report.is_out_of_reach(size) {
             self.out_of_reach += 1;
             return None;
         }
-        if size > self.events {
-            let events = self.events;
+        let has = self.report.has();
+        if size > has {
             let detail = format!(
-                "a head of {size} events was published ({path}), and the log has {events}: its end was cut off"
+                "a head of {size} events was published ({path}), and the log has {has}: its end was cut off"
             );
             self.report
-                .fault(Subject::Sequence, "removed", Some(events), detail);
+                .fault(Subject::Sequence, "removed", Some(has), detail);
             return None;
         }
         match stored::list(self.disk, &published::dir(size)) {
@@ -209,7 +207,7 @@ impl Judge<'_> {
             Ok(signed) => signed.checkpoint,
             Err(refusal) => {
                 let detail = format!("{path}: {refusal}");
-                refuse(self.report, &refusal, &detail);
+                refuse(self.report, size, &refusal, &detail);
                 return None;
             }
         };
