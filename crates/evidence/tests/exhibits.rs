@@ -202,6 +202,21 @@ fn a_head_of_a_later_epoch_is_verified_under_the_first_key() {
     }
     mend(exhibit.path());
     assert_eq!(script(exhibit.path(), &pinned).0, 12);
+    // Whoever holds a later key of the log, or of another one, is told whether it leads to this head.
+    let newest = std::fs::read_to_string(exhibit.path().join("epochs/00000004.note")).unwrap();
+    let newest = newest.lines().find_map(|line| line.strip_prefix("key "));
+    let stranger = tlog::note::SigningKey::from_seed("elsewhere", &[7; 32]).unwrap();
+    let stranger = stranger.verifying_key().to_string();
+    for (key, leads) in [(newest.unwrap(), true), (stranger.as_str(), false)] {
+        let (code, said) = script(exhibit.path(), &["--vkey", key]);
+        assert_eq!(code, 12, "{said}");
+        assert_eq!(said.contains("VALID         signature"), leads, "{said}");
+        assert_eq!(
+            said.contains("none of the keys that lead"),
+            !leads,
+            "{said}"
+        );
+    }
     // The newest key over a head from before it began.
     let text = std::fs::read_to_string(dir.path().join("keys/log.key")).unwrap();
     let seed = hex::decode(text.split(' ').nth(1).unwrap()).unwrap();
@@ -554,8 +569,7 @@ fn what_is_no_file_or_was_changed_is_named_and_waited_for_by_nobody() {
                         std::fs::write(&sums, whole).unwrap();
                     }
                     // A hint that nobody looks at is no part of it once the digests leave it out.
-                    let is_hint =
-                        ["vkey", "witnesses"].contains(&&*name) || name.starts_with("roots");
+                    let is_hint = name == "witnesses" || name.starts_with("roots");
                     let expected = if is_hint && mended { 0 } else { 10 };
                     assert_eq!(code, expected, "{kind} as {name}, {mended}: {said}");
                     let named = said.contains(&format!("{name} is missing, or is no file"));
@@ -595,6 +609,17 @@ fn a_revoked_key_is_left_to_those_who_have_the_log() {
     });
     let store = Store::open(dir.path()).unwrap();
     let vkey = store.verifier_key();
+    // Where outsiders vouched for more than one head, one whose key counts is taken.
+    let sizes = store.published_sizes().unwrap();
+    let stamp = |size: &u64| dir.path().join(format!("anchors/{size:020}/acme.tsr"));
+    for size in &sizes {
+        std::fs::write(stamp(size), "vouched for").unwrap();
+    }
+    let taken = Exhibit::of(&store, 0).unwrap();
+    assert!(!taken.files().iter().any(|(name, _)| name == "revoked.note"));
+    for size in &sizes {
+        std::fs::remove_file(stamp(size)).unwrap();
+    }
     // Under the head that the revoked key signed, and under one of the key that took over.
     for (newest, revoked) in [(false, true), (true, false)] {
         let seq = if newest { store.len() - 1 } else { 0 };

@@ -54,7 +54,12 @@ impl Exhibit {
     pub fn of(store: &Store, seq: u64) -> Result<Self, Error> {
         let event = store.event(seq)?;
         let disk = store.disk();
-        let head = match Head::anchored(disk, seq)? {
+        let epochs = store.epochs()?;
+        let counts = |size| {
+            let revoked = epochs.of_size(size).revoked.as_ref();
+            revoked.is_none_or(|revoked| size <= revoked.size)
+        };
+        let head = match Head::anchored(disk, seq, counts)? {
             Some(head) => head,
             None => Head::own(disk, seq)?,
         };
@@ -166,8 +171,13 @@ impl Exhibit {
 }
 
 impl Head {
-    /// The published head that proves most of event `seq`; `None` where none covers it.
-    fn anchored(disk: &dyn Disk, seq: u64) -> Result<Option<Self>, Error> {
+    /// The published head that proves most of event `seq`; `None` where none covers it. `counts` tells of a size whether the
+    /// key that signed its head was not revoked for it.
+    fn anchored(
+        disk: &dyn Disk,
+        seq: u64,
+        counts: impl Fn(u64) -> bool,
+    ) -> Result<Option<Self>, Error> {
         let mut best: Option<(u8, u64)> = None;
         let sizes = published::sizes(disk)?;
         let covering = sizes.into_iter().filter(|size| *size > seq);
@@ -178,12 +188,14 @@ impl Head {
             if !names.iter().any(|name| name == "checkpoint") {
                 continue;
             }
-            let worth = u8::from(stamped) * 2 + u8::from(cosigned);
+            let vouched = u8::from(stamped) * 2 + u8::from(cosigned);
+            // What outsiders say of a head by a revoked key only the whole log can judge.
+            let worth = vouched + u8::from(vouched > 0 && counts(size)) * 4;
             // The first that is stamped is the closest in time; of others the newest says most.
             if best.is_none_or(|(held, _)| worth > held || (worth == held && !stamped)) {
                 best = Some((worth, size));
             }
-            if worth == 3 {
+            if worth == 7 {
                 break;
             }
         }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Verifies one event of a Tachograph log with bash, openssl, sha256sum and xxd, and says what it could not check.
 # verify.sh [--vkey KEY] [--roots FILE.pem] [--witnesses POLICY] [DIRECTORY]    exit 0 valid, 2 usage, 10 invalid, 12 not verifiable
-set -euo pipefail; shopt -s nullglob; roots='' policy=/dev/null quorum=none stamped=0 vouched=0 lacks=0; unset vkey logs; declare -A met=()
+set -euo pipefail; shopt -s nullglob; roots='' policy=/dev/null quorum=none stamped=0 vouched=0 lacks=0 self=$(realpath "$0"); unset vkey logs; declare -A met=()
 say() { printf %s "$*" | tr -c '[:print:]' '?'; echo; }; fail() { say "INVALID       $*"; exit 10; } # escapes reach no terminal
-usage() { { say "$*"; sed -n 's/^# \(verify.sh .*\)    .*/usage: \1/p' "$0"; } >&2; exit 2; }
+usage() { { say "$*"; sed -n 's/^# \(verify.sh .*\)    .*/usage: \1/p' "$self"; } >&2; exit 2; }
 hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }; sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }
 parse() { name=${1%%+*} id=${1#*+}; raw=$(hex "${id#*+}") id=${id%%+*} # KEY: whether it is a verifier key
   [ "$({ printf '%s\n' "$name"; xxd -r -p <<<"$raw"; } | sha256sum | cut -c1-8)" = "$id" ]; }
@@ -12,8 +12,7 @@ holds() { [ -f "$1" ] && grep -Eq -e "$2" "$1"; } # a pipe would keep whoever re
 while [[ ${1-} == -* ]]; do [ $# -gt 1 ] || usage "$1: no such option, or nothing behind it"; case $1 in
   --vkey) vkey=$2; { parse "$2" && [[ $raw =~ ^01.{64}$ ]]; } || usage "--vkey: that is not a verifier key (NAME+ID+BASE64): $2" ;;
   --roots) holds "$2" '-BEGIN CERT' || usage "--roots: that is not a file of certificates (PEM): $2"; roots=$(realpath "$2") ;;
-  --witnesses) holds "$2" '^(log|witness|quorum)\s' || usage "--witnesses: that is not a file with a policy: $2"
-    policy=$(realpath "$2") quorum='' ;;
+  --witnesses) holds "$2" '^(log|witness|quorum)\s' || usage "--witnesses: that is not a file with a policy: $2"; policy=$(realpath "$2") quorum='' ;;
   *) usage "$1: no such option" ;; esac; shift 2; done; [ $# -le 1 ] || usage "one directory, behind the options, not: $*"
 cd "${1:-$(dirname "$0")}" 2>/dev/null || usage "not a directory: $1"; tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
 [ -e event.json ] || [ -e SHA256SUMS ] || usage "there is no exhibit in $PWD: name the directory that tacho proof --out wrote"
@@ -40,7 +39,7 @@ for sibling in "${path[@]:2}"; do ((last > 0)) || fail "the inclusion path is to
   else hash=$(sha "01$hash$(hex "$sibling")"); fi; at=$((at >> 1)) last=$((last >> 1)); done
 [ "$last $hash" = "0 $(hex "${text[2]-}")" ] || fail "event.json is not in the log at its place"
 say "VALID         content: event.json is event $seq of the $size under the head"
-[ -n "${vkey-}" ] || plain vkey; key=${vkey-$(cat vkey)} own=" $key "; parse "$key" || fail "vkey is not a verifier key"
+plain vkey; key=$(cat vkey) own=" $key "; parse "$key" || fail "vkey is not a verifier key"
 [ "$name" = "${text[0]}" ] || fail "the head is of the log ${text[0]}, and the key of the log $name"
 for note in epochs/*.note; do plain "$note" # the key before vouches for each new one
   sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-) from=$(sed -n 's/^size //p' "$tmp/epoch")
@@ -48,7 +47,8 @@ for note in epochs/*.note; do plain "$note" # the key before vouches for each ne
   for by in "$key" "$next"; do signed "$by" "$tmp/epoch" "$note" || fail "$note is not signed by $by"; done; key=$next own+="$next "
   if ! [[ $from =~ ^[1-9][0-9]{0,17}$ ]] || ((from >= size)); then fail "$note is of a key that may not sign this head"; fi; done
 signed "$key" "$tmp/text" checkpoint || fail "the head is not signed by $key"
-say "VALID         signature: the log's key signed the head$([ -n "${vkey-}" ] || echo "; it came with the event: compare vkey")"
+case $own in *" ${vkey-$key} "*) say "VALID         signature: the log's key signed the head$([ -n "${vkey-}" ] || echo "; it came with the event: compare vkey")" ;;
+  *) say "UNVERIFIABLE  signature: --vkey is none of the keys that lead to this head: of another log or epoch, or this is forged"; lacks=12 ;; esac
 while read -r word name by rest; do state=0; case $word in # C2SP tlog-policy
   witness) signed "$by" "$tmp/text" "$head" || state=$?; met[$name]=$((state == 0)); case $state in
     0) say "VALID         witness: ${by%%+*}" ;; 1) fail "witness ${by%%+*}: its cosignature is false" ;;
