@@ -433,6 +433,8 @@ class Anchors:
         if any(one["not_before"] and one["not_after"] and parse_time(one["not_before"]) - parse_time(one["not_after"]) > CLOCKS_DIFFER
                for one in report.brackets):
             report.say("time", UNVERIFIABLE, "outsiders contradict each other: an event lies behind an anchor and before an earlier one")
+            if self._trust.roots is not None:
+                report.lacks("time", "a time that the outsiders agree on")
         trusted = any(one.verified for one in self.outside)
         reached = max((one.size for one in self.outside if one.verified == trusted), default=0)
         report.unanchored_tail = {"from": min(reached, events), "events": events - min(reached, events), "verified": trusted}

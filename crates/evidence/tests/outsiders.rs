@@ -452,6 +452,47 @@ fn only_the_lines_of_those_who_count_and_their_own_times_say_what_came_after() {
 }
 
 #[test]
+fn outsiders_who_contradict_each_other_leave_open_when_it_was() {
+    let store = Anchored::new();
+    let ahead = jiff::Timestamp::now().as_second() + 10_000;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(store.path())).unwrap();
+        let head = recorder.publish().await.unwrap();
+        let dir = store.head(head.size);
+        let mut cosigned = std::fs::read_to_string(dir.join("checkpoint")).unwrap();
+        for witness in &store.witnesses {
+            let (line, told) = cosignature(&head, witness, ahead);
+            cosigned.push_str(&line);
+            recorder.append(&told).await.unwrap();
+        }
+        std::fs::write(dir.join("cosigned"), cosigned).unwrap();
+        let last = Draft::new(Kind::Environment, Source::Recorder);
+        recorder.append(&last).await.unwrap();
+        // What the witnesses saw hours from now, an authority stamps now.
+        let head = recorder.publish().await.unwrap();
+        for told in store.anchor(&head, RSA) {
+            recorder.append(&told).await.unwrap();
+        }
+        recorder.close().await.unwrap();
+    });
+    let open = |report: &Report| report.verdict(Subject::Time) == Some(Verdict::Unverifiable);
+    let asked = store.verify(&store.options());
+    assert!(open(&asked), "{:?}", asked.claims);
+    assert_eq!(asked.exit_code(), 12, "{:?}", asked.faults);
+    assert_eq!(asked.missing, ["a time that the outsiders agree on"]);
+    let not_asked = store.verify(&Options {
+        roots: None,
+        ..store.options()
+    });
+    assert!(open(&not_asked), "{:?}", not_asked.claims);
+    assert_eq!(not_asked.exit_code(), 0, "{:?}", not_asked.missing);
+}
+
+#[test]
 fn an_authority_is_no_path() {
     let store = Anchored::new();
     let size = store.sizes[0];

@@ -474,6 +474,9 @@ pub(super) fn conclude(outside: &[Outside], options: &Options, report: &mut Repo
     if report.brackets.iter().any(Bracket::is_empty) {
         let why = "outsiders contradict each other: an event lies behind an anchor and before an earlier one";
         report.doubt(Subject::Time, why);
+        if options.roots.is_some() {
+            report.lacks(Subject::Time, "a time that the outsiders agree on");
+        }
     }
     let asked = options
         .policy
