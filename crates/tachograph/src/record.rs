@@ -55,7 +55,7 @@ pub(crate) fn open_with(data: &Path, key: Option<VaultKey>) -> Result<Store, Fai
     let missing = store.missing_volumes();
     if !missing.is_empty() {
         note(&format!(
-            "warning: {} is missing, and with it the bodies that lay there; the events are whole",
+            "warning: {} is missing, and with it the bodies that lay there; the events can be read, and `tacho verify` judges them",
             missing.join(", ")
         ));
     }
