@@ -7,12 +7,14 @@ import json
 import pathlib
 import sys
 
-from tachoverify.anchors import parse_time
 from tachoverify.certificates import read_pem
 from tachoverify.faults import Malformed
 from tachoverify.keyring import Recipient
 from tachoverify.policy import Policy
+from tachoverify.regular import NoFile, TooLong, read_regular
+from tachoverify.report import printable
 from tachoverify.verify import Options, verify
+from tachoverify.when import since
 
 EXIT_CODES = """\
 exit codes:
@@ -23,14 +25,25 @@ exit codes:
    1  this program could not do its work
    2  wrong usage"""
 
+#: Longest file of an auditor that is read.
+MAX_FILE_BYTES = 1 << 20
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        """One line, whatever a file is called."""
+        self.exit(2, printable(f"{self.prog}: error: {message}") + "\n")
+
 
 def of_file(parse):
     """An argument that names a file, read and parsed."""
 
     def read(path: str):
         try:
-            return parse(pathlib.Path(path).read_bytes())
-        except (OSError, Malformed) as error:
+            return parse(read_regular(pathlib.Path(path), MAX_FILE_BYTES))
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
+        except (Malformed, NoFile, TooLong) as error:
             raise argparse.ArgumentTypeError(f"{path}: {error}") from error
 
     return read
@@ -38,15 +51,15 @@ def of_file(parse):
 
 def time(text: str) -> datetime.datetime:
     try:
-        return parse_time(text)
+        return since(text, datetime.datetime.now(datetime.timezone.utc))
     except Malformed as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def read(arguments: list[str] | None) -> tuple[argparse.Namespace, Options]:
     """The command line, and what the auditor brings."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXIT_CODES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, epilog=EXIT_CODES,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", metavar="DIR", type=pathlib.Path, help="the store, or a copy of it")
     parser.add_argument("--policy", metavar="FILE", type=of_file(Policy.parse),
                         help="whom to trust, as a C2SP tlog-policy: the log's key, witnesses, a quorum")
@@ -54,21 +67,33 @@ def read(arguments: list[str] | None) -> tuple[argparse.Namespace, Options]:
                         help="roots of time-stamp authorities, PEM; may be repeated")
     parser.add_argument("--head", metavar="FILE", type=of_file(bytes), action="append", default=[],
                         help="a checkpoint or receipt that you hold, which the log must extend; may be repeated")
-    parser.add_argument("--at", metavar="TIME", type=time, help="judge as of this time (RFC 3339)")
+    parser.add_argument("--at", metavar="TIME", type=time, help="judge as of this time (RFC 3339, or how long ago: -15m, 2h, 90d)")
     parser.add_argument("--vault-key", metavar="FILE", type=of_file(Recipient.parse),
                         help="an investigator's private key, for a vault whose keys are wrapped to it")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing, only end with the exit code")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     roots = None if asked.roots is None else [root for file in asked.roots for root in file]
     return asked, Options(asked.policy, roots, asked.head, asked.at, asked.vault_key)
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """`--at -2h` as `--at=-2h`: what begins with a hyphen would be taken for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--at":
+            joined[-1] = f"--at={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def main(arguments: list[str] | None = None) -> int:
     asked, options = read(arguments)
     report = verify(asked.dir, options)
     if report.other_log:
-        print(f"--head: a head of another log: it is of the log {report.other_log}, and this is the log {report.origin}", file=sys.stderr)
+        print(printable(f"--head: a head of another log: it is of the log {report.other_log}, and this is the log {report.origin}"),
+              file=sys.stderr)
         print("either the wrong head or the wrong record was named, or another log was put in this one's place: whoever holds the log's"
               " key from elsewhere can tell (--policy FILE)", file=sys.stderr)
         return report.exit_code

@@ -9,12 +9,12 @@ import errno
 import mmap
 import os
 import pathlib
-import stat
 
 from .faults import Fault, Missing, altered, corrupt
+from .regular import NoFile, TooLong, open_regular, read_regular
 
-#: Opening fails so because of what stands there.
-_OF_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EISDIR}
+#: Listing fails so because of what stands there.
+_OF_NO_DIRECTORY = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 class Directory:
@@ -29,15 +29,11 @@ class Directory:
     def read(self, path: str) -> bytes | None:
         """The file's bytes; `None` where there is none."""
         try:
-            with self._open(path) as file:
-                data = file.read(self.MAX_FILE_BYTES + 1)
+            return read_regular(self.root / path, self.MAX_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NoFile, TooLong) as error:
             raise _refused(path, error) from error
-        if len(data) > self.MAX_FILE_BYTES:
-            raise corrupt(path, "it is longer than any file of a store")
-        return data
 
     def need(self, path: str) -> bytes:
         data = self.read(path)
@@ -48,22 +44,14 @@ class Directory:
     def map(self, path: str) -> bytes | mmap.mmap | None:
         """A large file without reading it into memory; `None` where there is none."""
         try:
-            with self._open(path) as file:
+            with open_regular(self.root / path) as file:
                 if os.fstat(file.fileno()).st_size == 0:
                     return b""
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NoFile) as error:
             raise _refused(path, error) from error
-
-    def _open(self, path: str):
-        """Opens without waiting for whoever writes into a pipe, and refuses what is no regular file."""
-        file = open(self.root / path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY))
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file
-        file.close()
-        raise altered(path, "it is not a regular file")
 
     def names(self, path: str) -> list[str]:
         """What lies in a directory, in the order of their names; nothing where it is not there."""
@@ -71,15 +59,17 @@ class Directory:
             return sorted(entry.name for entry in (self.root / path).iterdir())
         except FileNotFoundError:
             return []
-        except NotADirectoryError as error:
-            raise altered(path, "it is not a directory") from error
         except (OSError, ValueError) as error:
-            raise _refused(path, error, "directory") from error
+            if isinstance(error, OSError) and error.errno in _OF_NO_DIRECTORY:
+                raise altered(path, "it is not a directory") from error
+            raise _refused(path, error) from error
 
 
-def _refused(path: str, error: OSError | ValueError, kind: str = "regular file") -> Fault | Missing:
+def _refused(path: str, error: Exception) -> Fault | Missing:
     if isinstance(error, PermissionError):
         return Missing(f"permission to read {path}")
-    if isinstance(error, OSError) and error.errno in _OF_NO_FILE:
-        return altered(path, f"it is not a {kind}")
+    if isinstance(error, NoFile):
+        return altered(path, str(error))
+    if isinstance(error, TooLong):
+        return corrupt(path, "it is longer than any file of a store")
     return corrupt(path, f"it cannot be read: {error.args[-1]}")

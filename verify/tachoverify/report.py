@@ -188,4 +188,9 @@ class Report:
         if self.gaps:
             lines += ["", f"{len(self.gaps)} recorded gaps: {', '.join(f'#{seq}' for seq in self.gaps[:10])}"]
         # What a hostile store put into a sentence must not move the cursor of whoever reads it, nor begin a line.
-        return "".join("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line) + "\n" for line in lines)
+        return "".join(printable(line) + "\n" for line in lines)
+
+
+def printable(line: str) -> str:
+    """On one line, whatever it holds, and without commands to a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)

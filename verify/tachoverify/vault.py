@@ -29,6 +29,7 @@ from .wal import Tail
 from .zstd import ZstdError, decompress
 
 _BLOCK = struct.Struct("<4sBBBBQQIIII")
+_HEADER_BYTES = 16
 _MAX_BLOCK_BYTES = 64 << 20
 _CHUNKS, _BODIES = 1, 2
 _BODIES_PER_SEED = 1 << 20
@@ -127,14 +128,14 @@ class Vault:
         path = volume_path(volume)
         if not end:
             return
-        magic, version, reserved = struct.unpack_from("<8sII", data[:16].ljust(16, b"\0"))
+        magic, version, reserved = struct.unpack_from("<8sII", data[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0"))
         if magic != b"TACHOVOL":
             raise corrupt(path, "the volume's header is not one")
         if version > 2:
             raise Newer(f"{path} is of version {version}, this program reads up to 2")
         if not version or reserved:
             raise corrupt(path, "the volume's header is not one")
-        offset = 16
+        offset = _HEADER_BYTES
         while offset < end:
             block = self._header(volume, data, offset)
             if block is None or block.cipher != version - 1 or offset + _BLOCK.size + block.stored_len > end:
@@ -231,8 +232,9 @@ class Vault:
             following = block.last + 1
         if ended and self._files:
             number = max(self._files)
-            behind = self._files[number][self._newest_end :] if len(self._files[number]) > self._newest_end else b""
-            if behind and (self._newest_end or not _is_only_begun(behind)):
+            data = self._files[number]
+            # It may go on for as long as a file can: no more of it is read than tells a volume that is only begun.
+            if len(data) > self._newest_end and (self._newest_end or not _is_only_begun(data[: _HEADER_BYTES + 1])):
                 faults.append(corrupt(volume_path(number), "it goes on behind its last block"))
         for block in self.chunk_blocks + self.body_blocks:
             if (block.volume, block.offset) not in self._read:
