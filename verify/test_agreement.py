@@ -310,6 +310,19 @@ def test_a_broken_bundle_excuses_no_strangers_signature_on_what_was_read(publish
             assert (report["verdict"], verdicts(report)["signature"]) == ("ALTERED", "invalid")
 
 
+def test_a_volume_that_is_gone_hides_no_alteration(published, tmp_path):
+    store = copy(published, tmp_path / "record")
+    (store / "vault/0000000001.vol").unlink()
+    for report in both_reports(store):
+        assert (report["exit_code"], words(report), report["missing"]) == (12, [], ["vault/0000000001.vol"])
+        assert (verdicts(report)["content"], verdicts(report)["bodies"]) == ("valid", "unverifiable")
+    events = forging.read_events(store)
+    forging.rewrite(store, forging.CHANGES["an event is edited"](events, 100), tiles=False, signed=False)
+    for report in both_reports(store):
+        assert (report["exit_code"], report["faults"][0]["what"]) == (10, "altered"), report["faults"]
+        assert report["missing"][-1] == "vault/0000000001.vol"
+
+
 def test_where_nothing_is_signed_no_signature_is_valid(traffic, tmp_path):
     store = copy(traffic["stopped"], tmp_path / "record")
     (store / "log/checkpoint").unlink()

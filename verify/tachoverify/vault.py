@@ -107,15 +107,22 @@ class Vault:
         self._halfway: dict[int, bytes] = {}
         #: What events say of complete volumes: the event, number, length and SHA-256.
         self.sealed: list[tuple[int, int, int, str]] = []
+        #: Volumes that should be there and are not, or may not be read.
+        self.missing: dict[int, str] = {}
         #: Files of which something is broken.
         self.broken: set[str] = set()
         for number in range(1, state.volume + 1):
             newest = number == state.volume
-            data = store.map(volume_path(number))
+            try:
+                data = store.map(volume_path(number))
+            except Missing:
+                data = None
+                self.missing[number] = volume_path(number)
             if data is None:
-                if newest and not state.volume_len:
+                if newest and not state.volume_len and number not in self.missing:
                     break
-                raise Missing(volume_path(number))
+                self.missing[number] = volume_path(number)
+                continue
             self._files[number] = data
             end = state.volume_len if newest else len(data)
             self._scan(number, data, end)
@@ -225,9 +232,12 @@ class Vault:
 
     def faults_of_the_rest(self, ended: bool) -> list[Fault]:
         """What is wrong with what no event led to."""
-        faults, following = [], 0
+        faults, following, last = [], 0, 0
         for block in self.chunk_blocks:
-            if block.first != following:
+            # What lay in a volume that is missing is gone with it.
+            is_gone = any(last < number < block.volume for number in self.missing)
+            last = block.volume
+            if block.first != following and not is_gone:
                 faults.append(corrupt(volume_path(block.volume), f"chunk {following} is missing, or a block was put in before it"))
             following = block.last + 1
         if ended and self._files:
@@ -262,6 +272,8 @@ class Vault:
     def check_sealed(self, number: int, length: int, digest: str) -> None:
         """Whether a volume is the file that an event said was complete; needs no key."""
         data = self._files.get(number)
+        if number in self.missing:
+            return
         if data is None:
             raise Fault("removed", f"{volume_path(number)}, which is said to be complete, is not there")
         if len(data) != length:

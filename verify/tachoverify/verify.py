@@ -143,6 +143,8 @@ class Verification:
                 self.vault.check_sealed(*told)
             except Fault as fault:
                 report.fault("bodies", fault.what, seq, fault.detail)
+        for path in self.vault.missing.values():
+            report.lacks("bodies", path)
         for path in self.vault.strangers():
             report.fault("bodies", "altered", None, f"{path} holds a key under another keyring key than the one that opens"
                                                     " the others: it is of another store")
@@ -190,7 +192,8 @@ class Verification:
                 # Without a key bodies cannot be opened, and nothing speaks against them.
                 if str(error).endswith((".key", ".seed")):
                     self.keyless.setdefault(str(error), []).append(seq)
-                else:
+                # It lay in a volume that is missing, which is said once.
+                elif not self.vault.missing:
                     self.report.fault("bodies", "removed", seq, f"{error} is missing")
             else:
                 self.report.bodies += 1

@@ -79,7 +79,11 @@ impl Store {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_what_is_left(dir: &Path, key: Option<VaultKey>) -> Result<Self, Error> {
-        let disk: Arc<dyn Disk> = Arc::new(LocalDisk::at(dir));
+        Self::open_left_on(Arc::new(LocalDisk::at(dir)), key)
+    }
+
+    /// As [`Self::open_what_is_left`], on any disk.
+    pub(crate) fn open_left_on(disk: Arc<dyn Disk>, key: Option<VaultKey>) -> Result<Self, Error> {
         let keyring = |disk, origin: &str| Arc::new(Keyring::of_reader(disk, origin, key));
         Self::open_keyed(disk, keyring, Vault::of_what_is_left)
     }

@@ -81,7 +81,11 @@ impl Vault {
                 .last()
                 .is_none_or(|volume| volume.number < number)
             {
-                let Some(file) = stored::open(disk, &path)? else {
+                let file = match stored::open(disk, &path) {
+                    Err(error) if error.is_absence() && self.missing.is_some() => None,
+                    other => other?,
+                };
+                let Some(file) = file else {
                     if number == newest && len == 0 {
                         return Ok(());
                     }
@@ -212,9 +216,16 @@ impl Vault {
     /// the keys at hand.
     pub(crate) fn check_rest(&mut self, ended: bool) -> Vec<Error> {
         let mut faults = Vec::new();
-        let mut next = 0;
+        let (mut next, mut last) = (0, 0);
         for block in &self.chunk_blocks {
-            if block.first != next {
+            // What lay in a volume that is missing is gone with it.
+            let mut between = last + 1..block.volume;
+            let is_gone = between.any(|number| {
+                let missing = self.missing.as_ref();
+                missing.is_some_and(|missing| missing.contains(&number))
+            });
+            last = block.volume;
+            if block.first != next && !is_gone {
                 faults.push(Error::damaged(
                     volume_path(block.volume),
                     format!("chunk {next} is missing, or a block was put in before it"),

@@ -164,3 +164,27 @@ fn where_nothing_is_signed_no_signature_is_valid_whatever_else_is_wrong() {
     );
     assert_eq!(report.missing, ["a signed checkpoint (log/checkpoint)"]);
 }
+
+#[test]
+fn a_volume_that_is_gone_hides_no_alteration() {
+    let store = Anchored::new();
+    let other = head(&store, 7, false);
+    fs::remove_file(store.path().join("vault/0000000001.vol")).unwrap();
+    let report = store.verify(&Options::default());
+    assert_eq!((report.exit_code(), faults(&report)), (12, vec![]));
+    assert_eq!(report.missing, ["vault/0000000001.vol"]);
+    assert_eq!(report.verdict(Subject::Content), Some(Verdict::Valid));
+    let (bodies, why) = detail(&report, Subject::Bodies);
+    assert_eq!(
+        (bodies, why),
+        (Verdict::Unverifiable, "vault/0000000001.vol is missing")
+    );
+    // The head that somebody holds is looked at all the same.
+    let held = Options {
+        heads: vec![other.into_bytes()],
+        ..Options::default()
+    };
+    let report = store.verify(&held);
+    assert_eq!(report.exit_code(), 10);
+    assert_eq!(faults(&report), [("altered", Subject::Content)]);
+}

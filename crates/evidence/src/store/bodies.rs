@@ -26,6 +26,11 @@ impl Store {
         self.lock().vault.missing().collect()
     }
 
+    /// Whether any is.
+    pub(crate) fn lacks_volumes(&self) -> bool {
+        self.lock().vault.missing().next().is_some()
+    }
+
     fn record(&self, inner: &mut Inner, id: u64) -> Result<BodyRecord, Error> {
         if let Some(record) = self.wal.body(id) {
             return Ok(record.clone());

@@ -133,7 +133,7 @@ fn looked_at(disk: &Arc<dyn Disk>, options: &Options) -> Result<(Vec<u64>, Store
     let look = || {
         // First what was published, as the store looks at its checkpoint first: no head may be newer than the events.
         let published = published::sizes(disk.as_ref())?;
-        let store = Store::open_keyed_by(disk.clone(), options.vault_key.clone())?;
+        let store = Store::open_left_on(disk.clone(), options.vault_key.clone())?;
         Ok::<_, Error>((published, store))
     };
     let (mut published, mut store) = look()?;
@@ -294,7 +294,7 @@ impl<'a> Verifier<'a> {
                     self.report.bodies += 1;
                     self.report.body_bytes += body.len;
                 }
-                Err(error) => self.vault.body(seq, error, &mut self.report),
+                Err(error) => self.vault.body(seq, error, self.store, &mut self.report),
             }
         }
     }

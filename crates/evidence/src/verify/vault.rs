@@ -75,9 +75,17 @@ fn is_key(path: &str) -> bool {
     path.ends_with(".key") || path.ends_with(".seed")
 }
 
+fn names_a_key(error: &Error) -> bool {
+    matches!(error, Error::Missing(path) if is_key(path))
+}
+
 impl Vault {
     /// A body could not be checked, or is not what event `seq` says.
-    pub(super) fn body(&mut self, seq: u64, error: Error, report: &mut Report) {
+    pub(super) fn body(&mut self, seq: u64, error: Error, store: &Store, report: &mut Report) {
+        // It lay in a volume that is missing, which is said once.
+        if matches!(error, Error::Missing(_)) && store.lacks_volumes() && !names_a_key(&error) {
+            return;
+        }
         let kept = match &error {
             Error::Locked { .. } => &mut self.locked,
             Error::Missing(path) if is_key(path) => &mut self.missing,
@@ -128,6 +136,7 @@ impl Vault {
     /// Holds the volumes against what the log says of them, and says what could not be opened. `asked`: the auditor brought
     /// a key to open them with.
     pub(super) fn finish(self, store: &Store, asked: bool, report: &mut Report) {
+        let missing = store.missing_volumes();
         for (seq, told) in &self.sealed {
             let number = told.number;
             match told.differs(store.disk()) {
@@ -152,6 +161,7 @@ impl Vault {
                     );
                     report.fault(Subject::Bodies, what, Some(*seq), detail);
                 }
+                Err(error) if error.is_absence() && missing.contains(&volume_path(number)) => {}
                 Err(error) if error.is_absence() => {
                     let path = volume_path(number);
                     let detail = format!("{path}, which event {seq} describes, is missing");
@@ -167,6 +177,9 @@ impl Vault {
                 "{path} holds a key under another keyring key than the one that opens the others: it is of another store"
             );
             report.fault(Subject::Bodies, "altered", None, detail);
+        }
+        for path in missing {
+            report.lacks(Subject::Bodies, path);
         }
         self.unopened(store, report);
         for path in self.missing {
