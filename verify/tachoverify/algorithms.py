@@ -29,6 +29,10 @@ class Unsupported(Refused):
     """It rests on what is not supported here, or not any more: nothing can be said for or against it."""
 
 
+class OutsideChain(Refused):
+    """The signature binds a certificate that the chain does not hold."""
+
+
 class NotTrusted(Exception):
     """The token is whole, and its chain ends in no root that the auditor named."""
 

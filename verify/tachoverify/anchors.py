@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import timestamp
-from .algorithms import NotTrusted, Refused, Unsupported
+from .algorithms import NotTrusted, OutsideChain, Refused, Unsupported
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
 from .event import Event
@@ -305,20 +305,27 @@ class Anchors:
             token = timestamp.parse_response(data)
         except (Malformed, Refused) as error:
             return INVALID, None, str(error)
-        claims, at = token.claims, self._trust.at
-        # Without roots of the auditor's the token is held against itself, which shows damage and nothing more.
-        roots = token.certificates if self._trust.roots is None else self._trust.roots
+        claims, at, imprint = token.claims, self._trust.at, hashlib.sha256(checkpoint).digest()
+        if self._trust.roots is None:
+            broken = _broken(token, imprint)
+            if broken:
+                return INVALID, claims, broken
+            if at is not None and claims.gen_time > at:
+                return UNVERIFIABLE, claims, "its time lies after the time judged as of"
+            return UNVERIFIABLE, claims, ("it is a time-stamp of this head; without the authority's root (--roots FILE) nobody "
+                                          "vouches for it")
         try:
-            verified = timestamp.verify(token, "sha256", hashlib.sha256(checkpoint).digest(), roots)
-        except (NotTrusted, Unsupported) as error:
+            verified = timestamp.verify(token, "sha256", imprint, self._trust.roots)
+        except NotTrusted as error:
+            # Under no root of the auditor's: only what it carries itself can still speak against it.
+            broken = _broken(token, imprint)
+            return (INVALID, claims, broken) if broken else (UNVERIFIABLE, claims, str(error))
+        except Unsupported as error:
             return UNVERIFIABLE, claims, str(error)
         except (Malformed, Refused) as error:
             return INVALID, claims, str(error)
         if at is not None and claims.gen_time > at:
             return UNVERIFIABLE, claims, "its time lies after the time judged as of"
-        if self._trust.roots is None:
-            return UNVERIFIABLE, claims, ("it is a time-stamp of this head; without the authority's root (--roots FILE) nobody "
-                                          "vouches for it")
         names = [one.subject.rfc4514_string() for one in (verified.chain[0], verified.chain[-1])]
         return VALID, claims, f"signed by {names[0]} under the root {names[1]}"
 
@@ -484,3 +491,15 @@ def brackets(outside: list[Outside], events: int) -> list[dict]:
         else:
             joined.append(one)
     return joined
+
+
+def _broken(token: timestamp.Token, imprint: bytes) -> str | None:
+    """What speaks against a token when its own certificates are believed, which shows damage and nothing more."""
+    try:
+        timestamp.verify(token, "sha256", imprint, token.certificates)
+    except (NotTrusted, Unsupported, OutsideChain):
+        # Every certificate is a root then and the chain ends at the signer: what else the signature binds cannot be in it.
+        return None
+    except (Malformed, Refused) as error:
+        return str(error)
+    return None

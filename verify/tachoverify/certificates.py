@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from . import der
-from .algorithms import Algorithm, NotTrusted, Refused, Unsupported, scheme
+from .algorithms import Algorithm, NotTrusted, OutsideChain, Refused, Unsupported, scheme
 from .der import Fields
 from .faults import Malformed
 
@@ -134,23 +134,26 @@ class Search:
         if last in self._roots:
             # Certificates named after the signer's restrict the chain to themselves (RFC 5035, section 4).
             if not all(any(one.names(certificate) for certificate in path) for ids in self._bindings for one in ids):
-                raise Refused("the signature binds a certificate that is not in the chain")
+                raise OutsideChain("the signature binds a certificate that is not in the chain")
             return path
         if len(path) == MAX_CHAIN:
             raise Refused("the chain is too long")
-        why: Exception = NotTrusted(f"the chain ends at {last.issuer.rfc4514_string()}, which is none of the roots given")
+        why: Exception = NotTrusted(f"the chain ends at {last.issuer.rfc4514_string()}, whose key is that of no root given")
         for issuer in self._roots + self._between:
             if issuer.subject != last.issuer or issuer in path:
                 continue
+            # Names are anybody's: one of that name whose key did not sign is not the issuer.
+            if not self._signed_by(issuer, last):
+                continue
             try:
-                self._may_issue(issuer, last, path)
+                self._may_issue(issuer, path)
                 return self._extend([*path, issuer])
             except (Refused, NotTrusted) as error:
                 if isinstance(why, NotTrusted):
                     why = error
         raise why
 
-    def _may_issue(self, issuer, issued, path) -> None:
+    def _signed_by(self, issuer, issued) -> bool:
         self._checks += 1
         if self._checks > _MAX_SIGNATURE_CHECKS:
             raise Refused("too many certificates of one name")
@@ -159,8 +162,9 @@ class Search:
         signed_with = scheme(Algorithm.read(fields.next()), None)
         if signed_with.digest == "sha1":
             raise Unsupported("the signature of a certificate rests on SHA-1")
-        if not signed_with.verify(public_key(issuer), issued.tbs_certificate_bytes, issued.signature):
-            raise Refused(f"{_name(issuer)} did not sign {_name(issued)}")
+        return signed_with.verify(public_key(issuer), issued.tbs_certificate_bytes, issued.signature)
+
+    def _may_issue(self, issuer, path) -> None:
         constraints = find_extension(issuer, x509.BasicConstraints)
         if constraints is None or not constraints.value.ca:
             raise Refused(f"{_name(issuer)} is no authority")

@@ -24,6 +24,12 @@ const fn false_stamp(says: &'static str) -> Notice {
     }
 }
 
+/// The stamp holds in itself, and under none of the roots given, whatever its authority is called.
+const UNDER_NO_ROOT: Notice = Notice::Unverifiable {
+    claim: "time",
+    says: "a time-stamp that verifies under the roots given",
+};
+
 pub(crate) fn attacks() -> Vec<Attack> {
     let rogue = |name, fell, notice, make: Make| Attack {
         name,
@@ -47,10 +53,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         rogue(
             "another history from the beginning, stamped by an authority that nobody knows",
             Some("wakeprint: a rewritten log under a fresh time stamp is \"valid\""),
-            Notice::Unverifiable {
-                claim: "time",
-                says: "a time-stamp that verifies under the roots given",
-            },
+            UNDER_NO_ROOT,
             |scene, dir| {
                 scene.rogue.issue(&Issue {
                     issuer: ELSEWHERE,
@@ -67,13 +70,13 @@ pub(crate) fn attacks() -> Vec<Attack> {
         rogue(
             "another history from the beginning, stamped by an authority with the trusted one's names",
             None,
-            false_stamp("is not signed by"),
+            UNDER_NO_ROOT,
             |scene, dir| from_the_beginning(scene, dir, EC),
         ),
         rogue(
             "another history from the beginning, stamped with the trusted certificates injected",
             Some("rfc3161-client before 1.0.6, timestamp-authority (GHSA-xm5m-wgh2-rrg3)"),
-            false_stamp("certificate"),
+            UNDER_NO_ROOT,
             |scene, dir| {
                 // The rogue's certificates have the trusted names already; now the trusted ones lie beside them.
                 let bag = scene.rogue.dir().join(format!("{INTERMEDIATE}.pem"));

@@ -80,8 +80,12 @@ impl<'a> Search<'a> {
             .filter(|issuer| issuer.subject_name() == last.issuer_name() && !path.contains(issuer))
             .collect();
         for issuer in issuers {
+            // Names are anybody's: one of that name whose key did not sign is not the issuer.
+            if !self.signed_by(issuer, last)? {
+                continue;
+            }
             let length = path.len();
-            let found = self.may_issue(issuer, last, path).and_then(|()| {
+            let found = self.may_issue(issuer, path).and_then(|()| {
                 path.push(issuer);
                 self.extend(path, allows)
             });
@@ -90,7 +94,8 @@ impl<'a> Search<'a> {
                 Err(error @ Error::OverLimit { .. }) => return Err(error),
                 Err(error) => {
                     path.truncate(length);
-                    if weight(&error) > weight(&why) {
+                    // That an issuer was found and may not says more than that none was found.
+                    if matches!(why, Error::NoPinnedRoot { .. }) {
                         why = error;
                     }
                 }
@@ -99,14 +104,8 @@ impl<'a> Search<'a> {
         Err(why)
     }
 
-    /// Whether `issuer` signed `issued` and was entitled to, with `path` below it.
-    fn may_issue(
-        &mut self,
-        issuer: &Certificate,
-        issued: &Certificate,
-        path: &[&Certificate],
-    ) -> Result<(), Error> {
-        self.signed_by(issuer, issued)?;
+    /// Whether `issuer` was entitled to sign what it signed, with `path` below it.
+    fn may_issue(&self, issuer: &Certificate, path: &[&Certificate]) -> Result<(), Error> {
         let constraints = issuer.extensions.basic_constraints.as_ref();
         let Some(constraints) = constraints.filter(|constraints| constraints.ca) else {
             return Err(Error::NotAuthority(issuer.subject()));
@@ -142,7 +141,7 @@ impl<'a> Search<'a> {
         self.may_be_used(issuer)
     }
 
-    fn signed_by(&mut self, issuer: &Certificate, issued: &Certificate) -> Result<(), Error> {
+    fn signed_by(&mut self, issuer: &Certificate, issued: &Certificate) -> Result<bool, Error> {
         self.checks += 1;
         if self.checks > MAX_SIGNATURE_CHECKS {
             return Err(Error::OverLimit {
@@ -161,17 +160,14 @@ impl<'a> Search<'a> {
             return Err(Error::WeakAlgorithm(ROLE));
         }
         let signature = issued.x509().signature().as_bytes();
-        let signed = match signature {
-            Some(signature) => scheme.verify(issuer, issued.signed_part(), signature)?,
-            None => false,
+        let Some(signature) = signature else {
+            return Ok(false);
         };
-        if signed {
-            return Ok(());
+        match scheme.verify(issuer, issued.signed_part(), signature) {
+            // A key that is not supported here did not sign, as far as can be told.
+            Err(Error::UnsupportedAlgorithm { .. }) => Ok(false),
+            verified => verified,
         }
-        Err(Error::CertificateSignature {
-            subject: issued.subject(),
-            issuer: issuer.subject(),
-        })
     }
 
     /// What holds for every certificate of a chain.
@@ -200,16 +196,6 @@ impl<'a> Search<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Which of two reasons says more: that an issuer was found and may not, more than that one of its name
-/// did not sign, more than that none was found.
-const fn weight(error: &Error) -> u8 {
-    match error {
-        Error::NoPinnedRoot { .. } => 0,
-        Error::CertificateSignature { .. } => 1,
-        _ => 2,
     }
 }
 

@@ -122,18 +122,10 @@ pub enum Error {
     /// There is nothing to trust: a root must be pinned.
     #[error("no root certificate is pinned")]
     NoRoots,
-    /// The chain ends below every pinned root.
-    #[error("no certificate that leads to a pinned root was issued to {issuer}")]
+    /// The chain ends below every pinned root. A root of the right name may be pinned, with another key.
+    #[error("the chain ends at {issuer}, whose key is that of no root given")]
     NoPinnedRoot {
-        /// The name for which no acceptable certificate is known.
-        issuer: String,
-    },
-    /// A certificate is not signed by the key of the issuer it names.
-    #[error("the certificate of {subject} is not signed by the {issuer} that is known")]
-    CertificateSignature {
-        /// Subject of the certificate.
-        subject: String,
-        /// Subject of the certificate that should have signed it.
+        /// The issuer for which no certificate is known whose key signed.
         issuer: String,
     },
     /// The chain has more certificates than this crate follows.

@@ -2,7 +2,7 @@
 
 use crate::forge::{Forge, Key, certificate, expected, judge, trust};
 use jiff::Timestamp;
-use testkit::authority::{Authority, INTERMEDIATE, Issue, MAY_ISSUE, MAY_STAMP, ROOT};
+use testkit::authority::{Authority, EC, INTERMEDIATE, Issue, MAY_ISSUE, MAY_STAMP, ROOT};
 use timestamp::{Certificate, Error, Trust, Verified};
 
 /// A certificate's name and extensions, and why it is refused.
@@ -372,5 +372,23 @@ fn a_certificate_is_read_whole_and_written_back() {
         "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----",
     ] {
         assert!(Certificate::from_pem(broken).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn a_root_of_the_same_name_is_not_the_issuer() {
+    let (authority, namesake) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (root, other) = (certificate(&authority, ROOT), certificate(&namesake, ROOT));
+    assert_eq!(root.subject(), other.subject());
+    let token = Forge::honest(&authority, EC, Key::Ec).token();
+    let under = |roots| judge(&token, &expected(), &Trust::new(roots).unwrap());
+
+    let verdict = under(vec![other.clone()]);
+    assert!(
+        matches!(verdict, Err(Error::NoPinnedRoot { .. })),
+        "{verdict:?}"
+    );
+    for roots in [vec![root.clone(), other.clone()], vec![other, root.clone()]] {
+        assert_eq!(under(roots).unwrap().chain.last(), Some(&root));
     }
 }

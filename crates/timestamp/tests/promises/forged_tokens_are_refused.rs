@@ -215,7 +215,7 @@ const ATTACKS: &[Attack] = &[
                 .map(|name| certificate(a, name).as_der().to_vec())
                 .into();
         },
-        |e| matches!(e, Error::CertificateSignature { .. }),
+        |e| matches!(e, Error::NoPinnedRoot { .. }),
     ),
     (
         "the intermediate left out",

@@ -169,7 +169,7 @@ fn on_what_is_wrong() {
     let verdict = token.verify(&Expected::answer_to(&request), &trust(&stranger));
     // The stranger's root has the same name and another key.
     assert!(
-        matches!(verdict, Err(Error::CertificateSignature { .. })),
+        matches!(verdict, Err(Error::NoPinnedRoot { .. })),
         "{verdict:?}"
     );
     assert!(!openssl_says(&stranger, &reply, &request.to_der(), &[]));

@@ -78,6 +78,11 @@ fn verified(token: &Token, expected: &Expected, trust: &Trust) -> (Verdict, Stri
             }
             (Verdict::Valid, detail)
         }
+        // Under no root of the auditor's: only what it carries itself can still speak against it.
+        Err(error @ Error::NoPinnedRoot { .. }) => match broken(token, expected) {
+            Some(broken) => (Verdict::Invalid, broken.to_string()),
+            None => (Verdict::Unverifiable, error.to_string()),
+        },
         Err(error) => (weight(&error), error.to_string()),
     }
 }
@@ -99,15 +104,21 @@ const fn weight(error: &Error) -> Verdict {
 
 /// Without roots: the token is held against itself and the checkpoint, which shows damage and nothing more.
 fn consistent(token: &Token, expected: &Expected) -> (Verdict, String) {
-    let broken = Trust::new(token.certificates().to_vec())
-        .and_then(|own| token.verify(expected, &own))
-        .err()
-        .filter(|error| weight(error) == Verdict::Invalid);
-    match broken {
+    match broken(token, expected) {
         Some(error) => (Verdict::Invalid, error.to_string()),
         None => (
             Verdict::Unverifiable,
             "it is a time-stamp of this head; without the authority's root (--roots FILE) nobody vouches for it".into(),
         ),
     }
+}
+
+/// What speaks against a token when its own certificates are believed.
+fn broken(token: &Token, expected: &Expected) -> Option<Error> {
+    let own = Trust::new(token.certificates().to_vec());
+    let error = own.and_then(|own| token.verify(expected, &own)).err()?;
+    // The chain ends at the signer then, so what else the signature binds cannot be in it.
+    let speaks = weight(&error) == Verdict::Invalid
+        && !matches!(error, Error::SigningCertificateOutsideChain);
+    speaks.then_some(error)
 }
