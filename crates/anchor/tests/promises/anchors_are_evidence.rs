@@ -116,12 +116,14 @@ async fn every_anchor_is_stored_and_recorded_and_verifies() {
 async fn forgetful_witness() -> (Upstream, VerifyingKey) {
     let cosigner = Cosigner::ed25519("example.com/w", &[1; 32]).unwrap();
     let key = cosigner.verifying_key().clone();
-    let now = std::time::SystemTime::now();
-    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seconds = AtomicU64::new(now.as_secs());
+    let asked = AtomicU64::new(0);
     let upstream = Upstream::start(move |request| {
         let request = AddCheckpoint::parse(&request.body).unwrap();
-        let now = Timestamp::new(seconds.fetch_add(1, Ordering::Relaxed)).unwrap();
+        // Another than in the answer before, and no further from the true one than clocks may differ.
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let ahead = asked.fetch_add(1, Ordering::Relaxed) % 3;
+        let now = Timestamp::new(now + ahead).unwrap();
         let checkpoint = request.note().text().parse().unwrap();
         let line = cosigner.cosign(&checkpoint, now).unwrap();
         Reply::body(200, "text/plain", format!("{line}\n"))
