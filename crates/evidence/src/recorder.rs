@@ -1,8 +1,10 @@
 //! The handle that sources hold, and the life of a recorder.
 
 mod options;
+mod threads;
 
 pub use options::Options;
+pub(crate) use threads::Threads;
 
 use crate::body::BodyWriter;
 use crate::cipher::{Keyring, WalSession, WalSessions};
@@ -61,8 +63,8 @@ pub(crate) struct Shared {
     salts: Arc<Salts>,
     sessions: WalSessions,
     segment_bytes: u64,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-    // Released when the last handle goes.
+    // Waited for when the last handle goes, and then the lock is released.
+    threads: Mutex<Threads>,
     _lock: Option<DirLock>,
 }
 
@@ -124,11 +126,8 @@ impl Recorder {
         let allocator = Allocator::start(disk.clone(), options.segment_len())?;
         let (recorder, mut sequencer, mut settler) =
             Self::assemble(disk, lock, options, Box::new(allocator))?;
-        let threads = vec![
-            spawn("settler", move || settler.run())?,
-            spawn("sequencer", move || sequencer.run())?,
-        ];
-        *recorder.threads() = threads;
+        recorder.start("settler", move || settler.run())?;
+        recorder.start("sequencer", move || sequencer.run())?;
         Ok(recorder)
     }
 
@@ -199,7 +198,15 @@ impl Recorder {
         Ok((recorder, sequencer, settling))
     }
 
-    fn threads(&self) -> MutexGuard<'_, Vec<std::thread::JoinHandle<()>>> {
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
+        self.threads().start(name, run)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Threads> {
         let threads = self.shared.threads.lock();
         threads.unwrap_or_else(PoisonError::into_inner)
     }
@@ -417,10 +424,7 @@ impl Recorder {
     pub async fn close(self) -> Result<(), Error> {
         self.end().await?;
         let threads = std::mem::take(&mut *self.threads());
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().all(|thread| thread.join().is_ok())
-        })
-        .await;
+        let joined = tokio::task::spawn_blocking(move || threads.join()).await;
         if !matches!(joined, Ok(true)) {
             return Err(Error::Fatal(
                 "a thread of the recorder ended in a panic".into(),
@@ -443,16 +447,6 @@ impl Recorder {
         self.queue(Command::Close { ack }, 0).await?;
         done.await.map_err(|_| self.why_closed())
     }
-}
-
-pub(crate) fn spawn(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>, Error> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(run)
-        .map_err(|error| Error::io("starting a thread", &error))
 }
 
 /// An event as the sequencer takes it, and the bytes it occupies in the queue.

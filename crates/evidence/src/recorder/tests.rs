@@ -114,3 +114,18 @@ fn lay_down(disk: &SimDisk, to: &std::path::Path) {
         std::fs::write(target, disk.read(&path).unwrap()).unwrap();
     }
 }
+
+/// A thread that outlives the last handle may find its process ending, or the directory taken by the next recorder.
+#[tokio::test]
+async fn no_thread_of_a_recorder_that_nobody_closed_outlives_its_last_handle() {
+    for _ in 0..20 {
+        let recorder = Recorder::open_on(Arc::new(SimDisk::new()), None, &quiet(None)).unwrap();
+        record(&recorder, b"left").await.unwrap();
+        let progress = Arc::downgrade(&recorder.shared.progress);
+        let beside = recorder.clone();
+        drop(recorder);
+        assert!(progress.strong_count() > 1);
+        drop(beside);
+        assert_eq!(progress.strong_count(), 0);
+    }
+}

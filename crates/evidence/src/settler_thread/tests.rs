@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use crate::recorder::{Options, Recorder, spawn};
+use crate::recorder::{Options, Recorder};
 use crate::segments::Allocator;
 use std::sync::Arc;
 use storage::SimDisk;
@@ -13,15 +13,12 @@ async fn the_private_key_that_ends_is_nowhere_in_the_process() {
     let (recorder, mut sequencer, mut settler) =
         Recorder::assemble(disk, None, &options, Box::new(allocator)).unwrap();
     let first = Arc::downgrade(settler.keys.key());
-    let threads = [
-        spawn("settler", move || settler.run()).unwrap(),
-        spawn("sequencer", move || sequencer.run()).unwrap(),
-    ];
+    recorder.start("settler", move || settler.run()).unwrap();
+    recorder
+        .start("sequencer", move || sequencer.run())
+        .unwrap();
     assert!(first.strong_count() > 0);
     assert_eq!(recorder.rotate().await.unwrap().epoch, 2);
     assert_eq!(first.strong_count(), 0);
-    recorder.end().await.unwrap();
-    for thread in threads {
-        thread.join().unwrap();
-    }
+    recorder.close().await.unwrap();
 }

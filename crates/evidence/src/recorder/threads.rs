@@ -1,0 +1,69 @@
+//! The threads of a recorder, from their start to their end.
+
+use crate::error::Error;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a recorder that nobody closed is waited for: its disk may have stalled.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Dropping them waits for their end. A thread that still seals a volume while its process ends draws random numbers
+/// from a library that has been cleared, which then ends the process by a signal of its own.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    running: Vec<JoinHandle<()>>,
+    // Each thread holds the other end of the channel while it runs; nothing is sent.
+    alive: Option<SyncSender<()>>,
+    ended: Receiver<()>,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        let (alive, ended) = sync_channel(0);
+        Self {
+            running: Vec::new(),
+            alive: Some(alive),
+            ended,
+        }
+    }
+}
+
+impl Threads {
+    pub(crate) fn start(
+        &mut self,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
+        let alive = self.alive.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                let _alive = alive;
+                run();
+            })
+            .map_err(|error| Error::io("starting a thread", &error))?;
+        self.running.push(thread);
+        Ok(())
+    }
+
+    /// Waits for their ends. `false`: one of them ended in a panic.
+    pub(crate) fn join(mut self) -> bool {
+        self.reap()
+    }
+
+    fn reap(&mut self) -> bool {
+        let ends = self.running.drain(..).map(JoinHandle::join);
+        ends.fold(true, |whole, end| whole && end.is_ok())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.alive = None;
+        // The last handle may be one of their own, which then does not end.
+        if self.ended.recv_timeout(GRACE) == Err(RecvTimeoutError::Disconnected) {
+            self.reap();
+        }
+    }
+}
