@@ -185,16 +185,10 @@ class Anchors:
         return f"anchors/{size:020}"
 
     def _read(self, path: str, limit: int) -> bytes | None:
-        """A small file, if there is one that may be read; `Malformed` where it is not one."""
-        try:
-            data = self._store.read(path)
-        except Missing:
-            return None
-        except Fault as fault:
-            raise Malformed(fault.detail) from fault
-        if data is not None and len(data) > limit:
-            raise Malformed(f"{len(data)} bytes, which is more than it can have")
-        return data
+        """A small file, if there is one that may be read."""
+        with contextlib.suppress(Missing):
+            return self._store.read(path, limit)
+        return None
 
     def _head(self, size: int, told: list[Told], good: int) -> bytes | None:
         """The published head's bytes, if it is the log's."""
@@ -214,8 +208,8 @@ class Anchors:
             return None
         try:
             data = self._read(path, MAX_NOTE_BYTES)
-        except Malformed as error:
-            report.fault("signature", "format", None, f"{path}: {error}")
+        except Fault as fault:
+            report.fault("signature", fault.what, None, fault.detail)
             return None
         if data is None:
             report.lacks(told[0].claim if told else "time", _as_told(path, told))
@@ -279,8 +273,8 @@ class Anchors:
             return
         try:
             data = self._read(path, timestamp.MAX_RESPONSE_BYTES)
-        except Malformed as error:
-            report.fault("time", "format", first, f"{path}: {error}")
+        except Fault as fault:
+            report.fault("time", fault.what, first, fault.detail)
             return
         if data is None:
             report.lacks("time", _as_told(path, told))
@@ -336,8 +330,8 @@ class Anchors:
         first = told[0].seq if told else None
         try:
             data = self._read(path, MAX_NOTE_BYTES)
-        except Malformed as error:
-            report.fault("witnesses", "format", first, f"{path}: {error}")
+        except Fault as fault:
+            report.fault("witnesses", fault.what, first, fault.detail)
             return
         if data is None:
             if told:

@@ -1,7 +1,7 @@
 """Reading files of a store by their paths within it. Never writes; reads nothing but regular files, of whatever a link leads to.
 
-One rule for all of them. What is not there is missing, and so is what may not be read. What stands in the place of a file and
-is none (a pipe, a device, a directory, links in a circle) is that file, altered; one that is longer than any can be, or that
+One rule for all of them. What is not there is missing, and so is what may not be read. What stands in the place of a file, or of
+a directory on the way to it, and is none (a pipe, a device, links in a circle) is that file, altered; one that is longer than any can be, or that
 the medium does not give back, is that file, damaged.
 """
 
@@ -26,11 +26,11 @@ class Directory:
     def __init__(self, root: pathlib.Path):
         self.root = root
 
-    def read(self, path: str) -> bytes | None:
-        """The file's bytes; `None` where there is none."""
+    def read(self, path: str, limit: int = MAX_FILE_BYTES) -> bytes | None:
+        """The file's bytes, at most `limit` if it is what it should be; `None` where there is none."""
         try:
-            return read_regular(self.root / path, self.MAX_FILE_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
+            return read_regular(self.root / path, limit)
+        except FileNotFoundError:
             return None
         except (OSError, ValueError, NoFile, TooLong) as error:
             raise _refused(path, error) from error
@@ -48,7 +48,7 @@ class Directory:
                 if os.fstat(file.fileno()).st_size == 0:
                     return b""
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except (OSError, ValueError, NoFile) as error:
             raise _refused(path, error) from error
@@ -70,6 +70,8 @@ def _refused(path: str, error: Exception) -> Fault | Missing:
         return Missing(f"permission to read {path}")
     if isinstance(error, NoFile):
         return altered(path, str(error))
+    if isinstance(error, NotADirectoryError):
+        return altered(path, "what it should lie in is not a directory")
     if isinstance(error, TooLong):
-        return corrupt(path, "it is longer than any file of a store")
+        return corrupt(path, "it is longer than it can be")
     return corrupt(path, f"it cannot be read: {error.args[-1]}")

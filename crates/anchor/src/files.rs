@@ -55,16 +55,11 @@ impl Files {
 
     /// A file of at most `limit` bytes; `None` where there is none.
     pub(crate) fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
-        let io = |error: &std::io::Error| Error::io(path, error);
-        let len = match self.disk.open(path).and_then(|file| file.len()) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            len => len.map_err(|error| io(&error))?,
-        };
-        if usize::try_from(len).map_or(true, |len| len > limit) {
-            return Err(Error::Local(format!("{path} is too long: {len} bytes")));
+        match self.disk.read_up_to(path, limit as u64) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(path, &error)),
         }
-        let bytes = self.disk.read(path).map_err(|error| io(&error))?;
-        Ok(Some(bytes))
     }
 
     fn publish(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {

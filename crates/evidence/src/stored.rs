@@ -1,17 +1,26 @@
 //! Files of a store, as whoever can write there may have left them.
 //!
-//! One rule for all of them. What is not there is missing. What stands in the place of a file and is none (a pipe, a
-//! device, a directory, links in a circle) is that file, altered; one that is longer than any can be, or that the medium does
+//! One rule for all of them. What is not there is missing. What stands in the place of a file, or of a directory on the way to
+//! it, and is none (a pipe, a device, links in a circle) is that file, altered; one that is longer than any can be, or that the medium does
 //! not give back, is that file, damaged. Nothing of it is waited for. What may not be read is the system's refusal, and
 //! weighs as much as what is missing ([`Error::is_absence`]).
 
 use crate::error::Error;
 use std::io;
-use storage::{Disk, DiskFile};
+use storage::{Disk, DiskFile, MAX_READ_BYTES};
 
 /// The whole file; `None` where there is none.
 pub(crate) fn read(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
-    found(path, disk.read(path))
+    read_up_to(disk, path, MAX_READ_BYTES)
+}
+
+/// As [`read`], of a file that has at most `limit` bytes if it is what it should be.
+pub(crate) fn read_up_to(
+    disk: &dyn Disk,
+    path: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Error> {
+    found(path, disk.read_up_to(path, limit))
 }
 
 /// The whole file.
@@ -39,9 +48,11 @@ pub(crate) fn list(disk: &dyn Disk, dir: &str) -> Result<Vec<String>, Error> {
 pub(crate) fn refused(path: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::InvalidInput => Error::altered(path, "it is not a regular file"),
-        io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
-            Error::damaged(path, error.to_string())
+        io::ErrorKind::NotADirectory => {
+            Error::altered(path, "what it should lie in is not a directory")
         }
+        io::ErrorKind::FileTooLarge => Error::damaged(path, "it is longer than it can be"),
+        io::ErrorKind::InvalidData => Error::damaged(path, error.to_string()),
         _ => Error::io(path, error),
     }
 }
@@ -50,7 +61,7 @@ fn found<T>(path: &str, outcome: io::Result<T>) -> Result<Option<T>, Error> {
     match outcome {
         Ok(there) => Ok(Some(there)),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+            io::ErrorKind::NotFound => Ok(None),
             _ => Err(refused(path, &error)),
         },
     }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 
-/// Largest file that [`Disk::read`] reads, in bytes. Whoever knows better looks at [`DiskFile::len`] first.
+/// Largest file that [`Disk::read`] reads, in bytes. Whoever knows better asks [`Disk::read_up_to`].
 pub const MAX_READ_BYTES: u64 = 256 << 20;
 
 /// A tree of files under one root, addressed by relative paths with `/`.
@@ -12,10 +12,15 @@ pub const MAX_READ_BYTES: u64 = 256 << 20;
 /// and MUST NOT report success for a write that the medium refused. Callers MUST treat an error of
 /// any `sync` as "outcome unknown" and never retry it on the same file.
 pub trait Disk: Debug + Send + Sync {
-    /// The whole file; `NotFound` or `NotADirectory` where there is none, `FileTooLarge` for one of more than
-    /// [`MAX_READ_BYTES`], `InvalidData` where the medium does not give it back. Never waits for anybody: what is no regular
-    /// file, such as a pipe, is `InvalidInput`.
-    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// The whole file; `NotFound` where there is none, `NotADirectory` where something else stands in the way,
+    /// `FileTooLarge` for one of more than `limit` bytes, `InvalidData` where the medium does not give it back. Never waits
+    /// for anybody: what is no regular file, such as a pipe, is `InvalidInput`.
+    fn read_up_to(&self, path: &str, limit: u64) -> io::Result<Vec<u8>>;
+
+    /// As [`Disk::read_up_to`] with [`MAX_READ_BYTES`].
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.read_up_to(path, MAX_READ_BYTES)
+    }
 
     /// Replaces a file atomically: a reader sees the old bytes or the new, never a mixture. Durable
     /// only after [`Disk::sync_all`].

@@ -7,7 +7,7 @@
 //! the machine are what shows it.
 
 use crate::regular::{is_of_no_file, open_regular, read_regular, unreadable};
-use crate::{Disk, DiskFile, MAX_READ_BYTES};
+use crate::{Disk, DiskFile};
 use fs_err as fs;
 use std::collections::HashSet;
 use std::io;
@@ -179,8 +179,8 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 impl Disk for LocalDisk {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        read_regular(&self.path(path), MAX_READ_BYTES)
+    fn read_up_to(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        read_regular(&self.path(path), limit)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {

@@ -304,10 +304,14 @@ impl SimDisk {
 }
 
 impl Disk for SimDisk {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    fn read_up_to(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
         let mut state = self.lock();
         let content = state.look_at(path)?;
-        Ok(content.seen().cloned().unwrap_or_default())
+        let bytes = content.seen().cloned().unwrap_or_default();
+        if bytes.len() as u64 > limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {

@@ -279,16 +279,7 @@ fn revocation(store: &Store, size: u64) -> Result<Option<(String, Vec<u8>)>, Err
 
 /// A file that is small if it is what it should be; `None` where there is none.
 fn small(disk: &dyn Disk, path: &str) -> Result<Option<Vec<u8>>, Error> {
-    let Some(file) = stored::open(disk, path)? else {
-        return Ok(None);
-    };
-    let len = file.len();
-    let len = len.map_err(|error| stored::refused(path, &error))?;
-    if len > MAX_FILE_BYTES {
-        let detail = format!("{len} bytes, which is more than it can have");
-        return Err(Error::damaged(path, detail));
-    }
-    stored::read(disk, path)
+    stored::read_up_to(disk, path, MAX_FILE_BYTES)
 }
 
 fn damaged(what: &str, error: &tlog::Error) -> Error {

@@ -53,8 +53,11 @@ impl Threads {
     }
 
     fn reap(&mut self) -> bool {
-        let ends = self.running.drain(..).map(JoinHandle::join);
-        ends.fold(true, |whole, end| whole && end.is_ok())
+        let mut in_order = true;
+        for thread in self.running.drain(..) {
+            in_order &= thread.join().is_ok();
+        }
+        in_order
     }
 }
 

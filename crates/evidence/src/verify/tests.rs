@@ -23,9 +23,9 @@ struct Earlier {
 }
 
 impl Disk for Earlier {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    fn read_up_to(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
         let earlier = self.read.lock().unwrap().remove(path);
-        earlier.map_or_else(|| self.now.read(path), Ok)
+        earlier.map_or_else(|| self.now.read_up_to(path, limit), Ok)
     }
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let earlier = self.listed.lock().unwrap().remove(path);

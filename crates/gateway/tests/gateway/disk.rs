@@ -65,8 +65,8 @@ impl MoodyDisk {
 }
 
 impl Disk for MoodyDisk {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.disk.read(path)
+    fn read_up_to(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        self.disk.read_up_to(path, limit)
     }
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.switch.room()?;

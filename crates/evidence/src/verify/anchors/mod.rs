@@ -14,6 +14,7 @@ use super::brackets::{Bracket, brackets, end_of_second};
 use super::keys::{LogKeys, refuse};
 use super::tail::{cadences, tail};
 use super::{Options, Report, Subject, Verdict, word};
+use crate::error::Error;
 use crate::published;
 use crate::stored;
 use jiff::Timestamp;
@@ -190,10 +191,9 @@ impl Judge<'_> {
                 self.report.lacks(subject, as_told(&path, by));
                 return None;
             }
-            Err(why) => {
-                let detail = format!("{path}: {why}");
+            Err(error) => {
                 self.report
-                    .fault(Subject::Signature, "format", None, detail);
+                    .fault(Subject::Signature, word(&error), None, error.to_string());
                 return None;
             }
         };
@@ -279,10 +279,10 @@ impl Judge<'_> {
         let bytes = match self.read(&path, timestamp::MAX_RESPONSE_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return self.report.lacks(Subject::Time, as_told(&path, first)),
-            Err(why) => {
+            Err(error) => {
                 return self
                     .report
-                    .fault(Subject::Time, "format", first, format!("{path}: {why}"));
+                    .fault(Subject::Time, word(&error), first, error.to_string());
             }
         };
         let mut found = stamp::judge(&bytes, checkpoint, self.options);
@@ -334,11 +334,13 @@ impl Judge<'_> {
             Ok(None) => {
                 return self.report.lacks(Subject::Witnesses, as_told(&path, first));
             }
-            Err(why) => {
-                let detail = format!("{path}: {why}");
-                return self
-                    .report
-                    .fault(Subject::Witnesses, "format", first, detail);
+            Err(error) => {
+                return self.report.fault(
+                    Subject::Witnesses,
+                    word(&error),
+                    first,
+                    error.to_string(),
+                );
             }
         };
         let found = match cosigned::judge(&bytes, checkpoint, size, self.keys, self.options) {
@@ -405,18 +407,11 @@ impl Judge<'_> {
     }
 
     /// A small file: `None` where there is none, or none that may be read.
-    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, String> {
-        let file = match stored::open(self.disk, path) {
-            Ok(None) => return Ok(None),
-            Err(error) if error.is_absence() => return Ok(None),
-            other => other.map_err(|error| error.to_string())?,
-        };
-        let len = file.map_or(Ok(0), |file| file.len());
-        let len = len.map_err(|error| error.to_string())?;
-        if usize::try_from(len).map_or(true, |len| len > limit) {
-            return Err(format!("{len} bytes, which is more than it can have"));
+    fn read(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Error> {
+        match stored::read_up_to(self.disk, path, limit as u64) {
+            Err(error) if error.is_absence() => Ok(None),
+            read => read,
         }
-        stored::read(self.disk, path).map_err(|error| error.to_string())
     }
 }
 
