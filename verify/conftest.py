@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+import forging
 import tachoverify.log
 import tachoverify.vault
 import tachoverify.zstd
@@ -89,6 +90,13 @@ def traffic(tmp_path_factory):
         segment.write_bytes(segment.read_bytes().rstrip(b"\0") + bytes(64))
     upstream.stop()
     return {"stopped": stopped, "killed": killed}
+
+
+@pytest.fixture(scope="session")
+def published(traffic, tmp_path_factory):
+    store = copy(traffic["stopped"], tmp_path_factory.mktemp("published") / "record")
+    forging.cosign(forging.publish(store, 50), "example.com/w1", 1, 1_700_000_000)
+    return store
 
 
 @pytest.fixture

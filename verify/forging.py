@@ -1,10 +1,14 @@
 """Ways to change a copy of a store, with and without its checksums put right: what both verifiers must see alike."""
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import random
+import shutil
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -249,3 +253,26 @@ CHANGES: dict[str, Change] = {
 }
 #: How far a forger goes: bundles alone, hash tiles as well, a new checkpoint under the stolen key as well.
 DEPTHS = {"bundles": (False, False), "bundles and tiles": (True, False), "everything, signed with the stolen key": (True, True)}
+
+
+#: What may stand in the place of a file and is none.
+KINDS = ["a pipe", "a directory", "a loop", "a socket", "/dev/zero", "/dev/null", "/proc/self/mem"]
+
+
+def put(path: pathlib.Path, kind: str) -> None:
+    """What is no file, in the place of one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "a file":
+        path.write_text("no directory")
+    elif kind == "a socket":
+        with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as one:
+            one.bind(path.name)
+    else:
+        path.symlink_to(path if kind == "a loop" else kind)

@@ -3,13 +3,10 @@
 `TACHO_MUTATIONS` says how many blind changes a store gets (default 60); `all` flips every bit of every file.
 """
 
-import contextlib
-import errno
 import hashlib
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,7 +14,7 @@ import urllib.request
 import pytest
 
 import forging
-import tacho_verify
+from agreement import compare
 from conftest import TACHO, Recorder, copy, first_verifier
 from tachoverify.directory import Directory
 from tachoverify.event import Body
@@ -40,48 +37,6 @@ def original(request):
 @pytest.fixture
 def store(original, tmp_path):
     return copy(original, tmp_path / "record")
-
-
-def findings(exit_code: int, report: dict) -> dict:
-    """What the two must agree on. Where the first verifier only fails there is no more than the exit code."""
-    if not report:
-        return {"exit_code": exit_code}
-    first = report["faults"][0]["seq"] if report["faults"] else "none"
-    claims = {claim["claim"]: claim["verdict"] for claim in report["claims"] if claim["detail"]}
-    counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
-                                              "gaps", "open_calls", "odd_ends", "ended")}
-    return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts, "brackets": brackets(report),
-            "tail": [report["unanchored_tail"][name] for name in ("from", "events", "verified")]}
-
-
-def brackets(report: dict) -> list:
-    """Where the times between which events were recorded change, and to which."""
-    found: list = []
-    for one in report["brackets"]:
-        sides = [one["not_before"], one["not_after"]]
-        times = [side["time"] if isinstance(side, dict) else side for side in sides]
-        if not found or found[-1][1:] != times:
-            found.append([one["from"], *times])
-    return found
-
-
-def compare(store: pathlib.Path, what: str, *options: str) -> int:
-    """The exit code of both. `options` are those of either command line."""
-    exit_code, report = first_verifier(store, *options)
-    second = verify(store, tacho_verify.read([str(store), *options])[1]).as_json()
-    theirs, ours = alike(exit_code, report, second)
-    assert ours == theirs, (what, report.get("faults", [])[:3], second["faults"][:3], second["missing"])
-    return exit_code
-
-
-def alike(exit_code: int, report: dict, second: dict) -> tuple[dict, dict]:
-    """The findings of both, as far as they can be compared."""
-    theirs, ours = findings(exit_code, report), findings(second["exit_code"], second)
-    ours = {name: ours[name] for name in theirs}
-    if "claims" in theirs:
-        # Of what one of them says nothing at all they cannot disagree.
-        ours["claims"] = {name: verdict for name, verdict in ours["claims"].items() if name in theirs["claims"]}
-    return theirs, ours
 
 
 def test_an_untouched_store_verifies(store, original):
@@ -134,242 +89,6 @@ def test_bytes_that_a_library_would_skip(demo, tmp_path, before, after):
     frame = before + path.read_bytes()[:-12] + after
     path.write_bytes(frame + b"\x5c\x2a\x4d\x18\4\0\0\0" + forging.crc32c(frame).to_bytes(4, "little"))
     assert compare(store, "more than one frame in a bundle") == 10
-
-
-KINDS = ["a pipe", "a directory", "a loop", "a socket", "/dev/zero", "/dev/null", "/proc/self/mem"]
-
-
-def put(path: pathlib.Path, kind: str) -> None:
-    """What is no file, in the place of one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "a pipe":
-        os.mkfifo(path)
-    elif kind == "a directory":
-        path.mkdir()
-    elif kind == "a file":
-        path.write_text("no directory")
-    elif kind == "a socket":
-        with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as one:
-            one.bind(path.name)
-    else:
-        path.symlink_to(path if kind == "a loop" else kind)
-
-
-#: Where something may stand, the claim that it speaks against, and the exit code. A key is no evidence.
-PLACES = [("format", "content", 10), ("state", "sequence", 10), ("log/checkpoint", "signature", 10), ("log/vkey", "epoch", 10),
-          ("log/tile/0/000", "content", 10), ("log/tile/entries/000.zst", "content", 10), ("vault/0000000001.vol", "bodies", 10),
-          ("vault/0000000001.key", "bodies", 10), ("vault/salts/00000000.seed", "bodies", 10),
-          (f"anchors/{50:020}/checkpoint", "signature", 10), (f"anchors/{50:020}/cosigned", "witnesses", 10),
-          (f"anchors/{50:020}/tsa.tsr", "time", 10), ("keys/vault.key", None, 0)]
-
-
-@pytest.fixture(scope="module")
-def published(traffic, tmp_path_factory):
-    store = copy(traffic["stopped"], tmp_path_factory.mktemp("published") / "record")
-    forging.cosign(forging.publish(store, 50), "example.com/w1", 1, 1_700_000_000)
-    return store
-
-
-@pytest.mark.parametrize("place, claim, expected", PLACES, ids=[place for place, *_ in PLACES])
-def test_what_is_no_file(published, tmp_path, place, claim, expected):
-    store = copy(published, tmp_path / "record")
-    for kind in KINDS:
-        put(store / place, kind)
-        exit_code = compare(store, f"{kind} as {place}")
-        assert exit_code == expected or expected == 0 and exit_code == 11, (kind, exit_code)
-        word = "tile" if place.startswith("log/tile/0/") else "corrupt" if kind == "/proc/self/mem" else "altered"
-        for fault in first_verifier(store)[1]["faults"][:1] + [vars(one) for one in verify(store, Options()).faults[:1]]:
-            assert (fault["claim"], fault["what"]) == (claim, word), (kind, fault)
-
-
-@pytest.mark.parametrize("place, claim", [("anchors", "time"), (f"anchors/{50:020}", "time"), (f"anchors/{7:020}", "time"),
-                                          ("wal", "content"), ("vault", "bodies"), ("vault/salts", "bodies"), ("log", "epoch"),
-                                          ("log/tile/entries", "content")])
-def test_what_is_no_directory(published, tmp_path, place, claim):
-    store = copy(published, tmp_path / "record")
-    for kind in ("a file", "a pipe", "a loop", "/dev/zero"):
-        put(store / place, kind)
-        assert compare(store, f"{kind} as {place}") == 10, kind
-        for fault in verify(store, Options()).faults[:1]:
-            assert (fault.claim, fault.what) == (claim, "altered"), (kind, fault)
-
-
-def test_what_is_no_file_in_the_tail(traffic, tmp_path):
-    store = copy(traffic["killed"], tmp_path / "record")
-    for segment in sorted((store / "wal").iterdir())[:1]:
-        for kind in KINDS:
-            put(segment, kind)
-            assert compare(store, f"{kind} as {segment.name}") == 10
-
-
-def test_what_may_not_be_read_weighs_as_much_as_what_is_missing(published, tmp_path, monkeypatch):
-    """As another user; whoever runs the tests may read everything, perhaps, so it is feigned."""
-    opened = os.open
-    for place, *_ in PLACES:
-        store = copy(published, tmp_path / "record")
-
-        def refuse(path, *more, place=store / place, **named):
-            if pathlib.Path(path) == place:
-                raise PermissionError(errno.EACCES, "Permission denied")
-            return opened(path, *more, **named)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "open", refuse)
-            report = verify(store, Options())
-        (store / place).unlink(missing_ok=True)
-        assert report.exit_code == verify(store, Options()).exit_code, place
-        shutil.rmtree(store)
-
-
-BROKEN = "DAMAGED: broken by a failing disk, or on purpose"
-
-
-def flip(path: pathlib.Path, at: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("name", ["demo", "stopped", "published"])
-def test_a_broken_bundle_has_no_false_consequences(request, traffic, tmp_path, name):
-    original = traffic[name] if name in traffic else request.getfixturevalue(name)
-    for bundle in (path.relative_to(original) for path in sorted(original.glob("log/tile/entries/**/*.zst"))):
-        store = copy(original, tmp_path / "record")
-        flip(store / bundle, (store / bundle).stat().st_size // 2)
-        assert compare(store, f"{bundle} is broken") == 10
-        report = first_verifier(store)[1]
-        assert (report["verdict"], [fault["what"] for fault in report["faults"]]) == (BROKEN, ["corrupt"])
-        verdicts = {claim["claim"]: claim["verdict"] for claim in report["claims"]}
-        invalid = [claim for claim, verdict in verdicts.items() if verdict == "invalid"]
-        assert (invalid, verdicts["sequence"], verdicts["epoch"]) == (["content"], "unverifiable", "unverifiable"), verdicts
-        # A head that the auditor holds cannot be judged, and a false one says nothing more.
-        head = tmp_path / "head"
-        head.write_text(forging.head(store, len(forging.read_events(original)), bytes(32)))
-        assert compare(store, "and a head", "--head", str(head)) == 10
-        shutil.rmtree(store)
-
-
-def verdicts(report: dict) -> dict:
-    return {claim["claim"]: claim["verdict"] for claim in report["claims"]}
-
-
-def both_reports(store: pathlib.Path, *options: str) -> list[dict]:
-    """What either verifier says, where they agree."""
-    compare(store, str(options), *options)
-    return [first_verifier(store, *options)[1], verify(store, tacho_verify.read([str(store), *options])[1]).as_json()]
-
-
-def words(report: dict) -> list[str]:
-    return [fault["what"] for fault in report["faults"]]
-
-
-def test_a_broken_bundle_hides_no_tail_that_was_cut_off(published, tmp_path):
-    """Who cuts the end off and then breaks a bundle of what is left gains nothing by the second."""
-    store, head = copy(published, tmp_path / "record"), tmp_path / "head"
-    events = forging.read_events(store)
-    head.write_text(forging.head(store, len(events) - 1, forging.root_of(events[:-1])))
-    forging.publish(store, len(events) - 2)
-    forging.rewrite(store, events[:300], tiles=True, signed=False)
-    for break_it in (False, True):
-        if break_it:
-            flip(sorted(store.glob("log/tile/entries/**/*.zst"))[-1], 40)
-        for report in both_reports(store, "--head", str(head)):
-            assert words(report) == ["corrupt"] * break_it + ["removed"] * 3, report["faults"]
-            assert (report["verdict"], verdicts(report)["sequence"]) == ("ALTERED", "invalid")
-            assert {fault["seq"] for fault in report["faults"] if fault["what"] == "removed"} == {300}
-
-
-def test_a_broken_bundle_excuses_no_strangers_signature_on_what_was_read(published, tmp_path):
-    """Nor one on more than the log says it has: the key may be told of only by events that are there and could not be read."""
-    store, head = copy(published, tmp_path / "record"), tmp_path / "head"
-    events = forging.read_events(store)
-    flip(sorted(store.glob("log/tile/entries/**/*.zst"))[-1], 40)
-    own = (store / "log/checkpoint").read_text()
-    read = len(events) // 256 * 256
-    for size, found in ((50, "invalid"), (read, "invalid"), (read + 1, "unverifiable"), (len(events), "unverifiable"),
-                        (len(events) + 1, "invalid")):
-        head.write_text(forging.head(store, size, bytes(32), forging.private_key(9)))
-        for place in ("held", "own"):
-            (store / "log/checkpoint").write_text(own if place == "held" else head.read_text())
-            for report in both_reports(store, *(["--head", str(head)] if place == "held" else [])):
-                assert verdicts(report)["signature"] == found, (place, size)
-                assert (report["verdict"] == BROKEN) == (found == "unverifiable"), (place, size, report["faults"])
-    # A head with the log's own cosignature alone is no stranger's, and no signature.
-    checkpoint = store / f"anchors/{50:020}/checkpoint"
-    text, lines = checkpoint.read_text().split("\n\n")
-    checkpoint.write_text(text + "\n\n" + lines.split("\n")[1] + "\n")
-    (store / "log/checkpoint").write_text(own)
-    far = forging.publish(copy(published, tmp_path / "whole"), read + 1)
-    text, lines = (far / "checkpoint").read_text().split("\n\n")
-    head.write_text(text + "\n\n" + lines.split("\n")[1] + "\n")
-    for options in ([], ["--head", str(head)]):
-        for report in both_reports(store, *options):
-            assert words(report) == ["corrupt"] + ["signature"] * (1 + bool(options)), report["faults"]
-            assert (report["verdict"], verdicts(report)["signature"]) == ("ALTERED", "invalid")
-
-
-def test_a_volume_that_is_gone_hides_no_alteration(published, tmp_path):
-    store = copy(published, tmp_path / "record")
-    (store / "vault/0000000001.vol").unlink()
-    for report in both_reports(store):
-        assert (report["exit_code"], words(report), report["missing"]) == (12, [], ["vault/0000000001.vol"])
-        assert (verdicts(report)["content"], verdicts(report)["bodies"]) == ("valid", "unverifiable")
-    events = forging.read_events(store)
-    forging.rewrite(store, forging.CHANGES["an event is edited"](events, 100), tiles=False, signed=False)
-    for report in both_reports(store):
-        assert (report["exit_code"], report["faults"][0]["what"]) == (10, "altered"), report["faults"]
-        assert report["missing"][-1] == "vault/0000000001.vol"
-
-
-def test_where_nothing_is_signed_no_signature_is_valid(traffic, tmp_path):
-    store = copy(traffic["stopped"], tmp_path / "record")
-    (store / "log/checkpoint").unlink()
-    path = store / "vault/0000000001.vol"
-    flip(path, path.stat().st_size // 2)
-    for report in both_reports(store):
-        found = verdicts(report)
-        assert (found["signature"], found["content"], report["verdict"]) == ("unverifiable", "unverifiable", BROKEN)
-        assert report["missing"] == ["a signed checkpoint (log/checkpoint)"]
-        assert all(claim["detail"] for claim in report["claims"])
-
-
-def test_a_head_of_another_log_may_be_a_mistake_and_may_be_a_forgery(published, tmp_path, capsys):
-    """Who rewrites everything under another name and key is not told apart from who named the wrong head, and neither is usage."""
-    store, head = copy(published, tmp_path / "record"), tmp_path / "head"
-    origin = (store / "log/vkey").read_text().partition("+")[0]
-    head.write_text(forging.head(store, 50, bytes(32)).replace(origin, "example.com/true", 1))
-    assert compare(store, "a head of another log", "--head", str(head)) == 12
-    said = subprocess.run([TACHO, "verify", "--data", store, "--head", head], capture_output=True, text=True)
-    assert tacho_verify.main([str(store), "--head", str(head)]) == 12
-    for told in (said.stderr, capsys.readouterr().err):
-        assert all(word in told for word in (origin, "example.com/true", "in this one's place", "--policy")), told
-        assert "a head of this one" not in told
-
-
-def test_what_is_altered_as_well_is_called_so(published, tmp_path):
-    """Breaking a bundle hides no alteration that can still be seen."""
-    store = copy(published, tmp_path / "record")
-    bundles = sorted(store.glob("log/tile/entries/**/*.zst"))
-    flip(bundles[-1], 40)
-    assert first_verifier(store)[1]["verdict"] == BROKEN
-    checkpoint = store / f"anchors/{50:020}/checkpoint"
-    checkpoint.write_text(forging.head(store, 50, bytes(32)))
-    assert compare(store, "a bundle is broken and a head is another") == 10
-    assert first_verifier(store)[1]["verdict"] == "ALTERED"
-    (store / "log/checkpoint").write_text(forging.head(store, 50, bytes(32), forging.private_key(9)))
-    assert compare(store, "and the checkpoint is a stranger's") == 10
-    assert verdicts(first_verifier(store)[1])["signature"] == "invalid"
-
-
-@pytest.mark.parametrize("place", ["vault/0000000001.vol", "state", "vault/0000000001.key"])
-def test_what_else_is_broken_is_called_so(published, tmp_path, place):
-    store = copy(published, tmp_path / "record")
-    flip(store / place, (store / place).stat().st_size // 2)
-    assert compare(store, f"{place} is broken") == 10
-    assert first_verifier(store)[1]["verdict"] == BROKEN
 
 
 @pytest.fixture(scope="module")
@@ -438,8 +157,8 @@ def test_a_recorder_that_ends_meanwhile(traffic, tmp_path):
     earlier = {"log/checkpoint": forging.head(store, 100, forging.root_of(events[:100])).encode(), "anchors": []}
 
     class Earlier(Directory):
-        def read(self, path):
-            return earlier.pop(path, None) or super().read(path)
+        def read(self, path, *limit):
+            return earlier.pop(path, None) or super().read(path, *limit)
 
         def names(self, path):
             return earlier.pop(path, None) or [] if path in earlier else super().names(path)

@@ -17,11 +17,11 @@ import tacho_verify
 from authority import Authority
 from conftest import TACHO, copy
 from tachoverify import policy, timestamp
-from tachoverify.anchors import Outside, brackets, parse_time
+from tachoverify.brackets import Outside, brackets, parse_time
 from tachoverify.faults import Malformed
 from tachoverify.note import Key, Signer
 from tachoverify.verify import verify
-from test_agreement import compare
+from agreement import compare
 
 SIZE = 10
 

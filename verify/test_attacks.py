@@ -13,7 +13,7 @@ import pytest
 import tacho_verify
 from conftest import TACHO
 from tachoverify.verify import verify
-from test_agreement import alike
+from agreement import alike
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 import tacho_verify
 from conftest import HERE, TACHO, copy
-from test_agreement import KINDS, put
+from forging import KINDS, put
 from tachoverify.certificates import read_pem
 from tachoverify.faults import Malformed
 from tachoverify.when import since

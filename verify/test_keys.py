@@ -11,7 +11,7 @@ from authority import Authority
 from conftest import Recorder, copy, first_verifier
 from tachoverify import event
 from tachoverify.report import Report
-from test_agreement import compare
+from agreement import compare
 
 SIZE = 8
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from . import timestamp
 from .algorithms import NotTrusted, OutsideChain, Refused, Unsupported
+from .brackets import UTC, Outside, brackets, is_empty, parse_time, rfc3339
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
 from .event import Event
@@ -21,11 +22,8 @@ from .policy import Policy
 from .report import INVALID, UNVERIFIABLE, VALID, Report
 
 _MAX_FILES = 256
-UTC = datetime.timezone.utc
 #: A time that is stated in whole seconds may be any of its second.
 SECOND = datetime.timedelta(seconds=1)
-#: By how much the clocks of two outsiders may differ before they are said to contradict each other.
-CLOCKS_DIFFER = datetime.timedelta(seconds=5)
 
 
 @dataclass
@@ -57,18 +55,6 @@ class Told:
         return "time" if self.kind == "timestamp" else "witnesses"
 
 
-@dataclass
-class Outside:
-    """The head of `size` events existed by `latest`; events behind each of those in `told` came after the time beside it."""
-
-    kind: str
-    name: str
-    size: int
-    latest: datetime.datetime
-    told: list[tuple[int, datetime.datetime]] = field(default_factory=list)
-    verified: bool = False
-
-
 @dataclass(frozen=True)
 class Cosignature:
     """A line of a cosigned head: what it states and what it is worth."""
@@ -80,18 +66,6 @@ class Cosignature:
     time: datetime.datetime | None
     verdict: str
     detail: str
-
-
-def parse_time(text: str) -> datetime.datetime:
-    """RFC 3339; what is finer than a microsecond is cut off."""
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)", text, re.ASCII)
-    if not found:
-        raise Malformed(f"not a time of RFC 3339: {text!r}")
-    zone = "+00:00" if found[4] in "Zz" else found[4]
-    try:
-        return datetime.datetime.fromisoformat(f"{found[1]}T{found[2]}.{(found[3] or '0').ljust(6, '0')[:6]}{zone}").astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise Malformed(f"not a time of the calendar: {text!r}") from error
 
 
 def told_by(seq: int, event: Event) -> Told | None:
@@ -260,7 +234,7 @@ class Anchors:
                            "the head lies at that place: fetch it and hold it against the log (--head FILE)")
 
     def _list(self, kind, name, size, time, told_at, verdict, detail) -> None:
-        self._report.anchors.append({"kind": kind, "name": name, "size": size, "time": _rfc3339(time) if time else None,
+        self._report.anchors.append({"kind": kind, "name": name, "size": size, "time": rfc3339(time) if time else None,
                                      "told_at": told_at, "verdict": verdict, "detail": detail})
 
     # --- time-stamps
@@ -424,15 +398,14 @@ class Anchors:
         stamp, witness = self._newest("timestamp"), self._newest("witness")
         for anchor, word in ((stamp, "time-stamped"), (witness, "cosigned")):
             if anchor:
-                report.say("time", VALID, f"{anchor.size} of {events} events were {word} by {_rfc3339(anchor.latest)} ({anchor.name})")
+                report.say("time", VALID, f"{anchor.size} of {events} events were {word} by {rfc3339(anchor.latest)} ({anchor.name})")
         if self._trust.roots is not None and not stamp:
             report.lacks("time", "a time-stamp that verifies under the roots given")
         elif not stamp and not witness:
             report.say("time", UNVERIFIABLE, "no outsider has vouched for a time" if not self.outside else
                        "time-stamps or cosignatures are there; whom to trust was not said (--roots, --policy)")
         report.brackets = brackets(self.outside, events)
-        if any(one["not_before"] and one["not_after"] and parse_time(one["not_before"]) - parse_time(one["not_after"]) > CLOCKS_DIFFER
-               for one in report.brackets):
+        if any(is_empty(one) for one in report.brackets):
             report.say("time", UNVERIFIABLE, "outsiders contradict each other: an event lies behind an anchor and before an earlier one")
             if self._trust.roots is not None:
                 report.lacks("time", "a time that the outsiders agree on")
@@ -450,41 +423,6 @@ class Anchors:
 
 def _as_told(what: str, told: list[Told]) -> str:
     return f"{what}, which event {told[0].seq} tells of," if told else what
-
-
-def _rfc3339(time: datetime.datetime) -> str:
-    text = time.astimezone(UTC).isoformat().replace("+00:00", "")
-    return (text.rstrip("0") if "." in text else text) + "Z"
-
-
-def brackets(outside: list[Outside], events: int) -> list[dict]:
-    """Between which times each event was recorded, whatever the recorder's clock said: after the anchors that events
-    before it hold the bytes of, and before the anchors of the heads that cover it."""
-    trusted = any(one.verified for one in outside)
-    counted = [one for one in outside if one.verified or not trusted]
-    before = sorted((bound for one in counted for bound in one.told), key=lambda bound: bound[0])
-    after = sorted(((one.size, one.latest) for one in counted), key=lambda one: -one[0])
-    cuts = sorted({0, events, *(seq + 1 for seq, _ in before), *(size for size, _ in after)})
-    cuts = [cut for cut in cuts if cut <= events]
-    ranges, at, newest = [], 0, None
-    for begin, end in zip(cuts, cuts[1:]):
-        while at < len(before) and before[at][0] < begin:
-            newest = max(newest, before[at][1]) if newest else before[at][1]
-            at += 1
-        ranges.append({"from": begin, "to": end, "not_before": _rfc3339(newest) if newest else None, "not_after": None})
-    at, oldest = 0, None
-    for one in reversed(ranges):
-        while at < len(after) and after[at][0] >= one["to"]:
-            oldest = min(oldest, after[at][1]) if oldest else after[at][1]
-            at += 1
-        one["not_after"] = _rfc3339(oldest) if oldest else None
-    joined: list[dict] = []
-    for one in ranges:
-        if joined and all(joined[-1][side] == one[side] for side in ("not_before", "not_after")):
-            joined[-1]["to"] = one["to"]
-        else:
-            joined.append(one)
-    return joined
 
 
 def _broken(token: timestamp.Token, imprint: bytes) -> str | None:

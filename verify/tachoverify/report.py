@@ -154,10 +154,10 @@ class Report:
         verdicts = {claim["claim"]: claim["verdict"] for claim in self.claims}
         outside = VALID in (verdicts.pop("time"), verdicts.pop("witnesses"))
         # Who has only the store can be shown another one that is as consistent: that is not all that "verified" means.
-        well = ("verified in part; what is UNVERIFIABLE could not be told" if set(verdicts.values()) != {VALID} else
-                "verified" if outside else "verified in itself; nobody outside vouches for it")
+        how, but = (("verified in part", "; what is UNVERIFIABLE could not be told") if set(verdicts.values()) != {VALID} else
+                    ("verified", "") if outside else ("verified in itself", "; nobody outside vouches for it"))
         bad = "ALTERED" if self._other_faults else "DAMAGED: broken by a failing disk, or on purpose"
-        return {0: well, 10: bad, 11: "verified, with recorded gaps", 12: "NOT VERIFIABLE"}[self.exit_code]
+        return {0: how + but, 10: bad, 11: f"{how}, with recorded gaps{but}", 12: "NOT VERIFIABLE"}[self.exit_code]
 
     def as_json(self) -> dict:
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}

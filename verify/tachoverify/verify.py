@@ -5,7 +5,8 @@ import pathlib
 from dataclasses import dataclass
 
 from . import event as events
-from .anchors import Anchors, Outside, Told, Trust, published, told_by
+from .anchors import Anchors, Told, Trust, published, told_by
+from .brackets import Outside
 from .directory import Directory
 from .epochs import Epochs, WrongEpoch
 from .faults import Fault, Malformed, Missing, Newer, corrupt

@@ -3,7 +3,7 @@
 import datetime
 import re
 
-from .anchors import parse_time
+from .brackets import parse_time
 from .faults import Malformed
 
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}

@@ -1,31 +1,24 @@
 //! `tacho verify`: re-hashes the whole record, bodies included, and says in words what that
 //! proves, what it found, and what it does not prove.
 
+mod bar;
+mod report;
+
 use crate::auditor::{self, VaultKeyFile};
 use crate::commands::Context;
-use crate::describe::counted;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::out::{BAD, DIM, GOOD, HEAD, Out, PLAIN, WARN};
+use crate::out::Out;
 use crate::record;
-use crate::summary::grouped;
 use crate::when;
+use bar::Bar;
 use evidence::Error;
-use evidence::verify::{Claim, Fault, Options, Progress, Report, Subject, Verdict};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use evidence::verify::Options;
 use jiff::Timestamp;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 use timestamp::{Certificate, Trust};
 use tlog::policy::Policy;
-
-/// A run shorter than this needs no progress bar.
-const QUIET_FOR: Duration = Duration::from_secs(1);
-
-/// How many faults and gaps are listed for a person; `--json` has all.
-const LISTED: usize = 10;
 
 /// Arguments of `tacho verify`.
 #[derive(Debug, clap::Args)]
@@ -137,9 +130,9 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
     if !args.quiet {
         let mut out = Out::new(context);
         if context.json {
-            write_json(&report, &mut out)?;
+            report::write_json(&report, &mut out)?;
         } else {
-            write(&report, has_checkpoint(context, args), &mut out)?;
+            report::write(&report, has_checkpoint(context, args), &mut out)?;
         }
         out.flush()?;
     }
@@ -220,38 +213,6 @@ fn missing(context: &Context, what: &str) -> Failure {
     .hint("name the directory of a record with `--data DIR`; what is missing may be in a copy")
 }
 
-fn write_json(report: &Report, out: &mut Out) -> Result<(), Failure> {
-    let mut value = serde_json::to_value(report)
-        .map_err(|error| Failure::new("cannot write the report as JSON").because(&error))?;
-    if let Some(object) = value.as_object_mut() {
-        object.insert("verdict".to_owned(), verdict(report).0.into());
-        object.insert("exit_code".to_owned(), report.exit_code().into());
-    }
-    out.json(&value)
-}
-
-fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
-    let is_valid = |subject| report.verdict(subject) == Some(Verdict::Valid);
-    let (outside, inside): (Vec<Subject>, Vec<Subject>) = Subject::ALL
-        .into_iter()
-        .partition(|subject| matches!(subject, Subject::Time | Subject::Witnesses));
-    // Green is only what holds whole. Who has only the store can be shown another one that is as consistent.
-    let whole = inside.into_iter().all(is_valid);
-    let vouched_for = outside.into_iter().any(is_valid);
-    match report.exit_code() {
-        0 if !whole => (
-            "verified in part; what is UNVERIFIABLE could not be told",
-            WARN,
-        ),
-        0 if vouched_for => ("verified", GOOD),
-        0 => ("verified in itself; nobody outside vouches for it", WARN),
-        10 if report.is_damage_alone() => ("DAMAGED: broken by a failing disk, or on purpose", BAD),
-        10 => ("ALTERED", BAD),
-        11 => ("verified, with recorded gaps", WARN),
-        _ => ("NOT VERIFIABLE", WARN),
-    }
-}
-
 /// Whether something lies there that signs a head, be it worth what it may.
 fn has_checkpoint(context: &Context, args: &Args) -> bool {
     let path = match &args.log {
@@ -259,260 +220,4 @@ fn has_checkpoint(context: &Context, args: &Args) -> bool {
         None => context.data.join("log/checkpoint"),
     };
     path.exists()
-}
-
-fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Failure> {
-    let (word, style) = verdict(report);
-    out.line(&[(style, word)])?;
-    out.end()?;
-    for claim in &report.claims {
-        write_claim(claim, out)?;
-    }
-    out.end()?;
-    let mut row =
-        |name: &str, value: &str| out.line(&[(DIM, &format!("  {name:<12}")), (PLAIN, value)]);
-    row("log", &report.origin)?;
-    row("events", &format!("{} re-hashed", grouped(report.events)))?;
-    row("bodies", &bodies(report))?;
-    if report.volumes_sealed > 0 {
-        let volumes = counted(report.volumes_sealed, "complete volume");
-        row(
-            "sealed",
-            &format!("{volumes}, byte for byte as the log describes"),
-        )?;
-    }
-    match &report.root {
-        Some(root) => row(
-            "checkpoint",
-            &format!(
-                "{} events signed, root {root}",
-                grouped(report.signed_events)
-            ),
-        )?,
-        None if report.is_damage_alone() => row(
-            "checkpoint",
-            "not all that it may sign could be read: see what is wrong, below",
-        )?,
-        None if has_checkpoint => row(
-            "checkpoint",
-            "there is one, and it does not sign these events: see what is wrong, below",
-        )?,
-        None => row("checkpoint", "none: nothing is signed yet")?,
-    }
-    row("key", &report.verifier_key)?;
-    row("anchored", &anchored(report))?;
-    for cadence in &report.cadence {
-        let kind = match cadence.kind {
-            evidence::verify::Kind::Timestamp => "time stamps",
-            _ => "witnesses",
-        };
-        row(
-            kind,
-            &format!(
-                "{}, at most {} events and {} apart",
-                counted(cadence.heads, "head"),
-                grouped(cadence.longest_events),
-                when::span_us(cadence.longest_seconds.saturating_mul(1_000_000))
-            ),
-        )?;
-    }
-    if !report.open_calls.is_empty() {
-        let calls = counted(report.open_calls.len() as u64, "call");
-        let why = if report.ended {
-            "the recorder stopped before them, and its next start closes them as interrupted"
-        } else {
-            "a running recorder has such"
-        };
-        row("open", &format!("{calls} have not ended; {why}"))?;
-    }
-    if !report.odd_ends.is_empty() {
-        let ends = counted(report.odd_ends.len() as u64, "event");
-        row("odd", &format!("{ends} end a call that is not open there"))?;
-    }
-    // Where a checkpoint signs something else, what is behind it is no tail.
-    if report.unsigned_tail > 0 && (report.root.is_some() || !has_checkpoint) {
-        row(
-            "tail",
-            &format!(
-                "{} events are durable and not yet signed",
-                grouped(report.unsigned_tail)
-            ),
-        )?;
-    }
-    faults(report, out)?;
-    list("missing", &report.missing, WARN, out)?;
-    let more = report.missing_count - report.missing.len() as u64;
-    if more > 0 {
-        out.line(&[(DIM, &format!("  and {} more", grouped(more)))])?;
-    }
-    if !report.gaps.is_empty() {
-        let seqs: Vec<String> = report
-            .gaps
-            .iter()
-            .take(LISTED)
-            .map(|s| format!("#{s}"))
-            .collect();
-        let more = if report.gaps.len() > LISTED {
-            ", ..."
-        } else {
-            ""
-        };
-        out.end()?;
-        out.line(&[
-            (
-                WARN,
-                &format!("{} recorded gaps: ", grouped(report.gaps.len() as u64)),
-            ),
-            (PLAIN, &format!("{}{more}", seqs.join(", "))),
-        ])?;
-        out.line(&[(DIM, "  what each says: tacho events --kind gap")])?;
-    }
-    list("this does not prove", &report.not_proven, HEAD, out)
-}
-
-fn write_claim(claim: &Claim, out: &mut Out) -> Result<(), Failure> {
-    let style = match claim.verdict {
-        Verdict::Valid => GOOD,
-        Verdict::Invalid => BAD,
-        Verdict::Unverifiable => WARN,
-    };
-    let detail = crate::escape::line(&claim.detail).into_owned();
-    let columns = out.columns().saturating_sub(27);
-    let name = claim.claim.name();
-    let verdict = claim.verdict.to_string();
-    for (at, line) in crate::escape::wrap(&detail, columns).iter().enumerate() {
-        let (name, verdict) = if at == 0 {
-            (name, verdict.as_str())
-        } else {
-            ("", "")
-        };
-        out.line(&[
-            (DIM, &format!("  {name:<11}")),
-            (style, &format!("{verdict:<14}")),
-            (PLAIN, line),
-        ])?;
-    }
-    Ok(())
-}
-
-fn bodies(report: &Report) -> String {
-    let locked = match report.bodies_locked {
-        0 => String::new(),
-        locked => format!("; {} not opened, for want of a key", grouped(locked)),
-    };
-    format!(
-        "{} re-hashed, {} bytes{locked}",
-        grouped(report.bodies),
-        grouped(report.body_bytes)
-    )
-}
-
-/// How far outsiders' word reaches.
-fn anchored(report: &Report) -> String {
-    let tail = &report.unanchored_tail;
-    match &tail.anchored_at {
-        None => "nothing: no outsider has seen a head of this log".to_owned(),
-        Some(time) => format!(
-            "{} events by {time}{}; the unanchored tail is {} events",
-            grouped(tail.from),
-            if tail.verified {
-                ""
-            } else {
-                ", by anchors that you have not said you trust"
-            },
-            grouped(tail.events)
-        ),
-    }
-}
-
-fn faults(report: &Report, out: &mut Out) -> Result<(), Failure> {
-    let Some(first) = report.faults.first() else {
-        return Ok(());
-    };
-    out.end()?;
-    let place = |fault: &Fault| match fault.seq {
-        Some(seq) => format!("event {seq}"),
-        None => "the log".to_owned(),
-    };
-    out.line(&[(BAD, "first bad record: "), (HEAD, &place(first))])?;
-    // A name that somebody else chose stands in a sentence: its line feeds must not begin a line of ours.
-    let detail = |fault: &Fault| crate::escape::line(&fault.detail).into_owned();
-    out.line(&[(PLAIN, &format!("  {}: {}", first.what, detail(first)))])?;
-    for fault in report.faults.iter().skip(1).take(LISTED - 1) {
-        out.line(&[(
-            PLAIN,
-            &format!("  {}: {}: {}", place(fault), fault.what, detail(fault)),
-        )])?;
-    }
-    let more = report.fault_count.saturating_sub(LISTED as u64);
-    if more > 0 {
-        out.line(&[(DIM, &format!("  and {more} more: tacho verify --json"))])?;
-    }
-    Ok(())
-}
-
-fn list(
-    heading: &str,
-    sentences: &[String],
-    style: anstyle::Style,
-    out: &mut Out,
-) -> Result<(), Failure> {
-    if sentences.is_empty() {
-        return Ok(());
-    }
-    out.end()?;
-    out.line(&[(style, &format!("{heading}:"))])?;
-    let columns = out.columns().saturating_sub(4);
-    for sentence in sentences {
-        let text = crate::escape::line(sentence).into_owned();
-        for (at, line) in crate::escape::wrap(&text, columns).iter().enumerate() {
-            out.line(&[
-                (PLAIN, if at == 0 { "  - " } else { "    " }),
-                (PLAIN, line),
-            ])?;
-        }
-    }
-    Ok(())
-}
-
-/// A progress bar for a person who waits.
-struct Bar {
-    began: Instant,
-    silent: bool,
-    bar: Option<ProgressBar>,
-}
-
-impl Bar {
-    fn new(silent: bool) -> Self {
-        let silent = silent || !std::io::stderr().is_terminal();
-        Self {
-            began: Instant::now(),
-            silent,
-            bar: None,
-        }
-    }
-
-    fn show(&mut self, progress: Progress) {
-        if self.silent || self.began.elapsed() < QUIET_FOR {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            let template = "verifying {bar:30} {human_pos}/{human_len} events, {msg} ({eta})";
-            // A template that indicatif does not like costs the looks, not the progress.
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("##-"));
-            }
-            bar
-        });
-        bar.set_length(progress.of_events);
-        bar.set_position(progress.events);
-        bar.set_message(format!("{} MB of bodies", progress.body_bytes / 1_000_000));
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
