@@ -39,8 +39,7 @@ for sibling in "${path[@]:2}"; do ((last > 0)) || fail "the inclusion path is to
   else hash=$(sha "01$hash$(hex "$sibling")"); fi; at=$((at >> 1)) last=$((last >> 1)); done
 [ "$last $hash" = "0 $(hex "${text[2]-}")" ] || fail "event.json is not in the log at its place"
 say "VALID         content: event.json is event $seq of the $size under the head"
-plain vkey; key=$(cat vkey) own=" $key "; parse "$key" || fail "vkey is not a verifier key"
-[ "$name" = "${text[0]}" ] || fail "the head is of the log ${text[0]}, and the key of the log $name"
+plain vkey; key=$(cat vkey) own=" $key "; parse "$key" || fail "vkey is not a verifier key"; [ "$name" = "${text[0]}" ] || fail "the head is of the log ${text[0]}, and the key of the log $name"
 for note in epochs/*.note; do plain "$note" # the key before vouches for each new one
   sed '/^$/,$d' "$note" >"$tmp/epoch"; next=$(grep -m 1 '^key ' "$tmp/epoch" | cut -c5-) from=$(sed -n 's/^size //p' "$tmp/epoch")
   [ "$(sed 2q "$tmp/epoch")" = $'tachograph/key-epoch/v1\n'"${text[0]}" ] || fail "$note hands over no key of this log"
@@ -62,11 +61,12 @@ elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the 
 else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; lacks=12; fi
 [ $vouched = 1 ] || say "UNVERIFIABLE  epoch: whether another key had taken over before, or this one was revoked: tacho verify, on the log, tells"
 if [ -e revoked.note ]; then lacks=12; say "UNVERIFIABLE  epoch: revoked.note revokes the key for this head: tacho verify, on the log, judges that"; fi
+decimal() { local t=$1; while [[ $t =~ 0x([0-9A-F]{1,15})\  ]]; do t=${t/"${BASH_REMATCH[0]}"/"$((16#${BASH_REMATCH[1]})) "}; done; echo "$t"; }
 verify() { openssl ts -verify -in "$token" -data checkpoint -attime "$(date -d "$time" +%s)" -CAfile "$@" &>/dev/null; }
 for token in *.tsr; do [ -n "$roots" ] || break
   stamp=$(openssl ts -reply -in "$token" -text 2>/dev/null) || fail "$token"; time=$(sed -n 's/\.[0-9]* / /; s/^Time stamp: //p' <<<"$stamp")
   openssl ts -reply -in "$token" -token_out 2>/dev/null | openssl pkcs7 -inform DER -print_certs >"$tmp/own" || fail "$token"
-  if verify "$roots"; then say "VALID         time: the head was there by $time, accuracy $(sed -n 's/^Accuracy: //p' <<<"$stamp") ($token)"; stamped=1
+  if verify "$roots"; then say "VALID         time: the head was there by $time, accuracy $(decimal "$(sed -n 's/^Accuracy: //p' <<<"$stamp")") ($token)"; stamped=1
   elif verify "$tmp/own" -partial_chain; then say "UNVERIFIABLE  time: $token is under none of the roots"; else fail "$token"; fi; done
 if [ -z "$roots" ]; then say "UNVERIFIABLE  time: name the authorities' roots with --roots FILE.pem"
 elif [ $stamped = 0 ]; then say "UNVERIFIABLE  time: no time-stamp is under the roots"; lacks=12; fi; exit $((vouched || stamped ? lacks : 12))
