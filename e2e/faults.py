@@ -137,7 +137,7 @@ class Play:
 
     def end(self, how: int = signal.SIGTERM) -> int:
         """Ends what still runs; returns how it ended."""
-        traced = not self.tracers and self.traced_child()
+        traced = not self.tracers and traced_child(self.process)
         try:
             os.kill(traced or self.process.pid, how)
         except ProcessLookupError:
@@ -156,14 +156,6 @@ class Play:
             self.process.stdout.close()
             self.log.close()
         return self.code
-
-    def traced_child(self) -> int | None:
-        """The recorder, where strace started it."""
-        try:
-            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        except FileNotFoundError:
-            return None
-        return int(children[0]) if children else None
 
     def owns(self, line: str) -> bool:
         """Whether a traced call is on a file of the record or of its second place."""
@@ -225,6 +217,15 @@ class Play:
             return status is None or status["signed_events"] >= status["durable_events"]
 
         until("a checkpoint over everything", done, PATIENCE)
+
+
+def traced_child(process: subprocess.Popen) -> int | None:
+    """What strace started."""
+    try:
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    except FileNotFoundError:
+        return None
+    return int(children[0]) if children else None
 
 
 def tracing(output: pathlib.Path, case: Case | None) -> list[str]:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import urllib.parse
 
-from faults import ELSEWHERE, FAULTS, SYNCS, Case, Violation, occurrences, spelled, traced, tracing
+from faults import ELSEWHERE, FAULTS, SYNCS, Case, Violation, occurrences, spelled, traced, traced_child, tracing
 from forked_log import COMMON, ORIGIN, Key, add_checkpoint, add_key_epoch, head_of, leaves, root
 from tacho import TACHO
 
@@ -65,7 +65,7 @@ class Witness:
 
     def end(self, how: int = signal.SIGTERM) -> int:
         """Ends what still runs; returns how it ended."""
-        inside = None if self.tracer else self.traced_child()
+        inside = None if self.tracer else traced_child(self.process)
         try:
             os.kill(inside or self.process.pid, how)
         except ProcessLookupError:
@@ -82,14 +82,6 @@ class Witness:
             self.process.stdout.close()
             self.log.close()
         return self.code
-
-    def traced_child(self) -> int | None:
-        """The witness, where strace started it."""
-        try:
-            children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        except FileNotFoundError:
-            return None
-        return int(children[0]) if children else None
 
     def owns(self, line: str) -> bool:
         """Whether a traced call is on a file of its memory."""

@@ -4,6 +4,8 @@ use crate::Failure;
 use crate::process::arg;
 use crate::scene::{Base, Scene};
 use serde::Deserialize;
+use std::cmp::Ordering;
+use std::fmt;
 use std::path::Path;
 
 /// Who looks, and what they hold that did not come with the store.
@@ -58,8 +60,12 @@ pub(crate) enum Notice {
     },
     /// Exit code 12: verification cannot begin, for a reason that holds `says`.
     Refused { says: &'static str },
-    /// Nobody can tell, and every verifier has to say so: a sentence of what is not proven holds `says`. Exit code 0 or 11.
-    Left { says: &'static str },
+    /// Nobody can tell, and every verifier has to say so: a sentence of what is not proven holds `says`, and the events that no
+    /// checkpoint signs are as many as the untouched store's, fewer or more. Exit code 0 or 11.
+    Left {
+        says: &'static str,
+        unsigned: Ordering,
+    },
     /// Nothing that any verifier says rests on it: they say of the attacked store what they say of the untouched one.
     Unchanged,
 }
@@ -85,8 +91,10 @@ impl Notice {
                     && finding.lacks().is_some_and(|what| what.contains(says))
             }
             Self::Refused { says } => finding.refusal().is_some_and(|why| why.contains(says)),
-            Self::Left { says } => {
-                return finding.passes() && finding.admits(says).is_some();
+            Self::Left { says, unsigned } => {
+                return finding.passes()
+                    && finding.admits(says).is_some()
+                    && finding.unsigned_tail.cmp(&before.unsigned_tail) == unsigned;
             }
             Self::Unchanged => {
                 return finding.code == before.code && finding.document == before.document;
@@ -97,7 +105,7 @@ impl Notice {
 }
 
 /// What one verifier said: the document of `tacho verify --json`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Finding {
     /// Exit code.
     #[serde(skip)]
@@ -112,10 +120,27 @@ pub(crate) struct Finding {
     #[serde(default)]
     not_proven: Vec<String>,
     #[serde(default)]
+    unsigned_tail: u64,
+    #[serde(default)]
     error: Option<Refusal>,
     /// All of it.
     #[serde(skip)]
     pub(crate) document: serde_json::Value,
+}
+
+/// What a complaint has to show of it.
+impl fmt::Debug for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finding")
+            .field("code", &self.code)
+            .field("faults", &self.faults)
+            .field("claims", &self.claims)
+            .field("missing", &self.missing)
+            .field("not_proven", &self.not_proven)
+            .field("unsigned_tail", &self.unsigned_tail)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One thing that is wrong.
@@ -167,10 +192,12 @@ impl Finding {
         all.any(|own| own.claim == claim && own.verdict == "unverifiable")
     }
 
-    /// The claim that it calls valid, which nobody can know who holds what `view` holds.
-    pub(crate) fn overclaims(&self, view: View) -> Option<&'static str> {
-        let mut beyond = view.beyond().iter().copied();
-        beyond.find(|claim| self.passes() && !self.doubts(claim))
+    /// The complaint that it calls a claim valid which nobody can know who holds what `view` holds.
+    pub(crate) fn overclaimed(&self, view: View) -> Option<String> {
+        let mut beyond = view.beyond().iter();
+        let claim = beyond.find(|claim| self.passes() && !self.doubts(claim))?;
+        let with = view.name();
+        Some(format!("with {with} the claim {claim} is called valid"))
     }
 }
 

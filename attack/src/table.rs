@@ -38,14 +38,16 @@ impl Row<'_> {
             let with = view.name();
             if open {
                 let said = notice.is_said_by(finding, before);
-                return (!said).then(|| format!("with {with} {notice:?} is not what is said"));
+                if !said {
+                    return Some(format!("with {with} {notice:?} is not what is said"));
+                }
+                return finding.overclaimed(*view);
             }
             if view < noticed_by {
                 if !finding.passes() {
                     return Some(format!("noticed with {with} already"));
                 }
-                let claim = finding.overclaims(*view)?;
-                return Some(format!("with {with} the claim {claim} is called valid"));
+                return finding.overclaimed(*view);
             }
             if view == noticed_by && !notice.is_said_by(finding, before) {
                 return Some(format!("with {with} {notice:?} is not what is said"));
@@ -83,7 +85,9 @@ impl Row<'_> {
     /// The cells on what nobody notices: what every verifier says that it does not prove.
     fn not_noticed(&self) -> String {
         let said = match (self.attack.notice, self.findings.last()) {
-            (Notice::Left { says }, Some((_, finding))) => finding.admits(says).unwrap_or_default(),
+            (Notice::Left { says, .. }, Some((_, finding))) => {
+                finding.admits(says).unwrap_or_default()
+            }
             (Notice::Unchanged, _) => "what is said of the untouched store: nothing rests on it",
             _ => "",
         };

@@ -11,13 +11,17 @@ use crate::judge::{Notice, View};
 use crate::scene::Base;
 use crate::wal::Wal;
 use serde_json::json;
+use std::cmp::Ordering;
 use std::path::Path;
 use tlog::note::Note;
 
-/// The unsigned tail is told, with its length.
-const UNSIGNED: Notice = Notice::Left {
-    says: "no checkpoint signs them yet",
-};
+/// The unsigned tail is told, with its length, which is that of the untouched store's or not.
+const fn unsigned(unsigned: Ordering) -> Notice {
+    Notice::Left {
+        says: "no checkpoint signs them yet",
+        unsigned,
+    }
+}
 
 pub(crate) fn attacks() -> Vec<Attack> {
     let attack = |name, notice, make: Make| Attack {
@@ -32,7 +36,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
     vec![
         attack(
             "killed recorder: alter an event that no checkpoint signs, with its checksum",
-            UNSIGNED,
+            unsigned(Ordering::Equal),
             |_, dir| {
                 rewritten(dir, |wal| {
                     let at = *wal.unsigned().last().ok_or("nothing is unsigned")?;
@@ -63,6 +67,8 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "killed recorder: alter the last that was written",
             Notice::Left {
                 says: "no whole record: a write in progress, or one that was cut off",
+                // It ends a batch, and is no event.
+                unsigned: Ordering::Equal,
             },
             |_, dir| {
                 let wal = Wal::read(dir)?;
@@ -71,7 +77,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         attack(
             "killed recorder: cut the last events that no checkpoint signs",
-            UNSIGNED,
+            unsigned(Ordering::Less),
             |_, dir| {
                 rewritten(dir, |wal| {
                     let unsigned = wal.unsigned();
@@ -86,6 +92,7 @@ pub(crate) fn attacks() -> Vec<Attack> {
             "killed recorder: cut all that no checkpoint signs",
             Notice::Left {
                 says: "That this is all of it: the recorder has not ended in order",
+                unsigned: Ordering::Less,
             },
             |_, dir| {
                 rewritten(dir, |wal| {
@@ -102,13 +109,14 @@ pub(crate) fn attacks() -> Vec<Attack> {
         ),
         attack(
             "killed recorder: forge events behind the newest checkpoint",
-            UNSIGNED,
+            unsigned(Ordering::Greater),
             |_, dir| rewritten(dir, forge),
         ),
         attack(
             "killed recorder: forge events behind the newest checkpoint, and let the recorder start again, which signs them",
             Notice::Left {
                 says: "That this is the only log",
+                unsigned: Ordering::Less,
             },
             |scene, dir| {
                 rewritten(dir, forge)?;

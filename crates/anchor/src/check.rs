@@ -156,6 +156,14 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
     };
     found.own(&store, &by_the_log)?;
     let known = Known::by_record(&store, dir);
+    if !settings.has_watchers() {
+        // Started without its configuration, most likely.
+        for watcher in known.watchers() {
+            let unnamed = "the configuration does not name it, and it knows this log; start with the one that does";
+            let unnamed = Error::Unreachable(unnamed.to_owned());
+            found.not_asked(watcher.kind.as_str(), &watcher.name, &unnamed);
+        }
+    }
     if let Some(place) = &settings.copy {
         let name = place.display().to_string();
         let answer = in_time(place, &found.origin).await;

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::files::Files;
-use crate::standing::Label;
+use crate::standing::{Anchored, Kind, Label};
 use event::{Line, Source};
 use evidence::Store;
 use std::path::Path;
@@ -24,6 +24,14 @@ impl<'a> Known<'a> {
             store,
             files: Files::of(dir),
         }
+    }
+
+    /// Witnesses and second places that had a head when a recorder last was told of them.
+    pub(crate) fn watchers(&self) -> Vec<Anchored> {
+        let standing = self.files.standing().ok().flatten().unwrap_or_default();
+        let mut watchers = standing.anchors;
+        watchers.retain(|anchor| anchor.kind != Kind::Timestamp && anchor.size > Some(0));
+        watchers
     }
 
     /// Events that this second place had a checkpoint over at some time; `None` where it never had one.

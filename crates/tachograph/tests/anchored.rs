@@ -409,6 +409,30 @@ fn a_witness_may_sign_with_ml_dsa_44() {
 }
 
 #[test]
+fn who_forgets_the_configuration_is_told_who_was_not_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a");
+    let place = dir.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let text = "[copy]\ndirectory = \"place\"\n[anchor]\npublish = \"1s\"\n";
+    Server::recorder(&data, &config(dir.path(), text)).end();
+    let none = config(dir.path(), "");
+    for session in 1..3 {
+        Server::recorder(&data, &none).end();
+        let checked = events(&data, "anchor.checked");
+        assert_eq!(checked.len(), session);
+        let absent = &checked.last().unwrap()["facts"]["unreachable"][0];
+        assert_eq!(absent["kind"], "copy", "{absent}");
+        assert_eq!(absent["name"], place.to_str().unwrap(), "{absent}");
+        let error = absent["error"].as_str().unwrap();
+        assert!(
+            error.contains("the configuration does not name it"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn whoever_cannot_be_asked_is_named_and_required_only_on_demand() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("a");

@@ -45,10 +45,9 @@ impl Subject {
 
     /// The claim that cannot be verified without the file at `path` of a store.
     pub(super) fn resting_on(path: &str) -> Self {
-        const FILES: [(&str, Subject); 6] = [
+        const FILES: [(&str, Subject); 5] = [
             ("log/checkpoint", Subject::Signature),
             ("log/vkey", Subject::Epoch),
-            ("the chain of the log's keys", Subject::Epoch),
             ("state", Subject::Sequence),
             ("vault/", Subject::Bodies),
             ("anchors", Subject::Time),

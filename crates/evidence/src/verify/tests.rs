@@ -71,14 +71,15 @@ async fn copied(recorder: &Recorder) {
     recorder.append(&draft).await.unwrap();
 }
 
+fn block_on<T>(task: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(task)
+}
+
 /// What was signed and published while somebody verified: the disk now, and what it showed first.
 fn meanwhile(ends: bool) -> Earlier {
     let disk = SimDisk::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let options = crate::Options::new("unused");
         let recorder = Recorder::open_on(Arc::new(disk.clone()), None, &options).unwrap();
         recorder.append(&some_event()).await.unwrap();
@@ -131,11 +132,7 @@ fn an_earlier_checkpoint_that_stays_is_one() {
 /// The disk after the key of the first epoch was revoked, which shows at the first look the checkpoint from before.
 fn revoked_meanwhile() -> Earlier {
     let disk = SimDisk::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let options = crate::Options::new("unused");
         let recorder = Recorder::open_on(Arc::new(disk.clone()), None, &options).unwrap();
         recorder.append(&some_event()).await.unwrap();
