@@ -14,7 +14,7 @@ def findings(exit_code: int, report: dict) -> dict:
     first = report["faults"][0]["seq"] if report["faults"] else "none"
     claims = {claim["claim"]: claim["verdict"] for claim in report["claims"] if claim["detail"]}
     counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
-                                              "gaps", "open_calls", "odd_ends", "ended")}
+                                              "gaps", "incidents", "open_calls", "odd_ends", "ended")}
     return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts, "brackets": brackets(report),
             "tail": [report["unanchored_tail"][name] for name in ("from", "events", "verified")]}
 

@@ -35,6 +35,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, printable(f"{self.prog}: error: {message}") + "\n")
 
 
+class Once(argparse.Action):
+    """Whom to trust does not depend on which of two comes last."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"argument {option_string}: it cannot be used multiple times")
+        setattr(namespace, self.dest, value)
+
+
 def of_file(parse):
     """An argument that names a file, read and parsed."""
 
@@ -58,17 +67,17 @@ def time(text: str) -> datetime.datetime:
 
 def read(arguments: list[str] | None) -> tuple[argparse.Namespace, Options]:
     """The command line, and what the auditor brings."""
-    parser = Parser(description=__doc__, epilog=EXIT_CODES,
+    parser = Parser(description=__doc__, epilog=EXIT_CODES, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", metavar="DIR", type=pathlib.Path, help="the store, or a copy of it")
-    parser.add_argument("--policy", metavar="FILE", type=of_file(Policy.parse),
+    parser.add_argument("--policy", metavar="FILE", type=of_file(Policy.parse), action=Once,
                         help="whom to trust, as a C2SP tlog-policy: the log's key, witnesses, a quorum")
     parser.add_argument("--roots", metavar="FILE", type=of_file(read_pem), action="append",
                         help="roots of time-stamp authorities, PEM; may be repeated")
     parser.add_argument("--head", metavar="FILE", type=of_file(bytes), action="append", default=[],
                         help="a checkpoint or receipt that you hold, which the log must extend; may be repeated")
-    parser.add_argument("--at", metavar="TIME", type=time, help="judge as of this time (RFC 3339, or how long ago: -15m, 2h, 90d)")
-    parser.add_argument("--vault-key", metavar="FILE", type=of_file(Recipient.parse),
+    parser.add_argument("--at", metavar="TIME", type=time, action=Once, help="judge as of this time (RFC 3339, or how long ago: -15m, 2h, 90d)")
+    parser.add_argument("--vault-key", metavar="FILE", type=of_file(Recipient.parse), action=Once,
                         help="an investigator's private key, for a vault whose keys are wrapped to it")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--quiet", "-q", action="store_true", help="print nothing, only end with the exit code")

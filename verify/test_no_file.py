@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import forging
 from agreement import compare
 from conftest import copy, first_verifier
 from forging import KINDS, put
@@ -42,6 +43,26 @@ def test_what_is_no_directory(published, tmp_path, place, claim):
         assert compare(store, f"{kind} as {place}") == 10, kind
         for fault in verify(store, Options()).faults[:1]:
             assert (fault.claim, fault.what) == (claim, "altered"), (kind, fault)
+
+
+@pytest.mark.parametrize("place", ["vault", "vault/0000000001.vol"])
+def test_what_stands_in_the_vaults_place_hides_no_alteration(published, tmp_path, place):
+    for kind in ("a file", "a pipe"):
+        store = copy(published, tmp_path / kind.replace(" ", "-"))
+        put(store / place, kind)
+        assert compare(store, f"{kind} as {place}") == 10
+        assert {claim["claim"]: claim["verdict"] for claim in first_verifier(store)[1]["claims"]}["content"] == "valid"
+        events = forging.read_events(store)
+        forging.rewrite(store, forging.CHANGES["an event is edited"](events, 100), tiles=False, signed=False)
+        assert compare(store, f"{kind} as {place}, and an event is edited") == 10
+        assert first_verifier(store)[1]["faults"][0]["seq"] == 100
+
+
+def test_where_no_record_can_be_there_is_none(tmp_path):
+    (tmp_path / "file").write_text("no record")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "file/below", "loop", "gone"):
+        assert compare(tmp_path / name, name) == 12
 
 
 def test_what_is_no_file_in_the_tail(traffic, tmp_path):

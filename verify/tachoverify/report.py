@@ -37,6 +37,8 @@ class Report:
     gaps: list[int] = field(default_factory=list)
     open_calls: list[int] = field(default_factory=list)
     odd_ends: list[int] = field(default_factory=list)
+    #: Events which tell that somebody outside knew another history of the log.
+    incidents: list[int] = field(default_factory=list)
     ended: bool = False
     faults: list[Found] = field(default_factory=list)
     fault_count: int = 0
@@ -145,7 +147,7 @@ class Report:
             return 10
         if self.missing_count:
             return 12
-        if self.gaps or self.odd_ends or self.ended and self.open_calls:
+        if self.gaps or self.incidents or self.odd_ends or self.ended and self.open_calls:
             return 11
         return 0
 
@@ -157,7 +159,8 @@ class Report:
         how, but = (("verified in part", "; what is UNVERIFIABLE could not be told") if set(verdicts.values()) != {VALID} else
                     ("verified", "") if outside else ("verified in itself", "; nobody outside vouches for it"))
         bad = "ALTERED" if self._other_faults else "DAMAGED: broken by a failing disk, or on purpose"
-        return {0: how + but, 10: bad, 11: f"{how}, with recorded gaps{but}", 12: "NOT VERIFIABLE"}[self.exit_code]
+        told = "verified, but somebody outside knew another history of this log" if self.incidents else f"{how}, with recorded gaps{but}"
+        return {0: how + but, 10: bad, 11: told, 12: "NOT VERIFIABLE"}[self.exit_code]
 
     def as_json(self) -> dict:
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}

@@ -109,6 +109,8 @@ class Vault:
         self.sealed: list[tuple[int, int, int, str]] = []
         #: Volumes that should be there and are not, or may not be read.
         self.missing: dict[int, str] = {}
+        #: What stands in the place of volumes and is none, or whose blocks do not follow each other.
+        self.unusable: dict[int, Fault] = {}
         #: Files of which something is broken.
         self.broken: set[str] = set()
         for number in range(1, state.volume + 1):
@@ -118,23 +120,32 @@ class Vault:
             except Missing:
                 data = None
                 self.missing[number] = volume_path(number)
+            except Fault as fault:
+                self.unusable[number] = fault
+                continue
             if data is None:
                 if newest and not state.volume_len and number not in self.missing:
                     break
                 self.missing[number] = volume_path(number)
                 continue
-            self._files[number] = data
             end = state.volume_len if newest else len(data)
-            self._scan(number, data, end)
+            try:
+                blocks = self._scan(number, data, end)
+            except Fault as fault:
+                self.unusable[number] = fault
+                continue
+            for block in blocks:
+                (self.chunk_blocks if block.kind == _CHUNKS else self.body_blocks).append(block)
+            self._files[number] = data
             self._newest_end = end
         self._firsts = [block.first for block in self.chunk_blocks]
 
     # --- blocks
 
-    def _scan(self, volume: int, data: bytes, end: int) -> None:
+    def _scan(self, volume: int, data: bytes, end: int) -> list[Block]:
         path = volume_path(volume)
         if not end:
-            return
+            return []
         magic, version, reserved = struct.unpack_from("<8sII", data[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0"))
         if magic != b"TACHOVOL":
             raise corrupt(path, "the volume's header is not one")
@@ -142,13 +153,14 @@ class Vault:
             raise Newer(f"{path} is of version {version}, this program reads up to 2")
         if not version or reserved:
             raise corrupt(path, "the volume's header is not one")
-        offset = _HEADER_BYTES
+        offset, blocks = _HEADER_BYTES, []
         while offset < end:
             block = self._header(volume, data, offset)
             if block is None or block.cipher != version - 1 or offset + _BLOCK.size + block.stored_len > end:
                 raise corrupt(path, f"no block at offset {offset}")
-            (self.chunk_blocks if block.kind == _CHUNKS else self.body_blocks).append(block)
+            blocks.append(block)
             offset += _BLOCK.size + block.stored_len
+        return blocks
 
     @staticmethod
     def _header(volume: int, data: bytes, offset: int) -> Block | None:
@@ -234,8 +246,8 @@ class Vault:
         """What is wrong with what no event led to."""
         faults, following, last = [], 0, 0
         for block in self.chunk_blocks:
-            # What lay in a volume that is missing is gone with it.
-            is_gone = any(last < number < block.volume for number in self.missing)
+            # What lay in a volume that is missing or broken is gone with it.
+            is_gone = any(last < number < block.volume for number in (*self.missing, *self.unusable))
             last = block.volume
             if block.first != following and not is_gone:
                 faults.append(corrupt(volume_path(block.volume), f"chunk {following} is missing, or a block was put in before it"))
@@ -272,7 +284,7 @@ class Vault:
     def check_sealed(self, number: int, length: int, digest: str) -> None:
         """Whether a volume is the file that an event said was complete; needs no key."""
         data = self._files.get(number)
-        if number in self.missing:
+        if number in self.missing or number in self.unusable:
             return
         if data is None:
             raise Fault("removed", f"{volume_path(number)}, which is said to be complete, is not there")

@@ -32,6 +32,8 @@ def verify(root: pathlib.Path, options: Options) -> Report:
     """The report on the store at `root`. Whatever is wrong with it is in the report."""
     report = Report()
     try:
+        if not root.is_dir():
+            raise Missing(f"a record in {root}")
         Verification(Directory(root), options, report).run()
     except Fault as fault:
         refuted = _resting_on(fault.where)
@@ -139,6 +141,8 @@ class Verification:
         report.unsigned_tail = report.events - min(report.signed_events, report.events)
         report.say("order", VALID, f"{report.events} events stand at the places they name")
         report.say("sequence", VALID, f"the counters of {len(self.streams)} streams have no hole")
+        for fault in self.vault.unusable.values():
+            self._body_fault(fault, None)
         for seq, *told in self.vault.sealed:
             try:
                 self.vault.check_sealed(*told)
@@ -193,8 +197,8 @@ class Verification:
                 # Without a key bodies cannot be opened, and nothing speaks against them.
                 if str(error).endswith((".key", ".seed")):
                     self.keyless.setdefault(str(error), []).append(seq)
-                # It lay in a volume that is missing, which is said once.
-                elif not self.vault.missing:
+                # That volume is named once.
+                elif not (self.vault.missing or self.vault.unusable):
                     self.report.fault("bodies", "removed", seq, f"{error} is missing")
             else:
                 self.report.bodies += 1
@@ -216,6 +220,8 @@ class Verification:
                 self._started(seq, event.facts)
             elif event.kind == "vault.sealed":
                 self.vault.told(seq, event.facts)
+            elif event.kind == "anchor.failed" and event.source == "recorder" and event.facts.get("incident") is True:
+                self.report.incidents.append(seq)
             else:
                 told = told_by(seq, event)
                 self.told += [told] if told else []

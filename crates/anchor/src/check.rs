@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::facts::{self, shortened};
 use crate::known::Known;
 use crate::settings::{Settings, submission_prefix};
-use crate::standing::{Kind, Label};
+use crate::standing::{Anchored, Kind, Label};
 use event::Draft;
 use evidence::Store;
 use serde::Serialize;
@@ -156,13 +156,9 @@ pub async fn check(dir: &Path, settings: &Settings) -> Result<Option<Checked>, E
     };
     found.own(&store, &by_the_log)?;
     let known = Known::by_record(&store, dir);
-    if !settings.has_watchers() {
-        // Started without its configuration, most likely.
-        for watcher in known.watchers() {
-            let unnamed = "the configuration does not name it, and it knows this log; start with the one that does";
-            let unnamed = Error::Unreachable(unnamed.to_owned());
-            found.not_asked(watcher.kind.as_str(), &watcher.name, &unnamed);
-        }
+    match known.watchers() {
+        Ok(watchers) => found.unnamed(&watchers, settings),
+        Err(error) => found.not_asked("record", "what it last knew of its anchors", &error),
     }
     if let Some(place) = &settings.copy {
         let name = place.display().to_string();
@@ -223,6 +219,26 @@ impl Checked {
             Err(error) => format!("{nothing}, and whether that is so cannot be told: {error}"),
         };
         self.not_asked(kind, name, &Error::Unreachable(error));
+    }
+
+    /// Whoever knew the log and is not named any more: another configuration is how an older copy would be brought in.
+    fn unnamed(&mut self, watchers: &[Anchored], settings: &Settings) {
+        let place = settings
+            .copy
+            .as_deref()
+            .map(|place| Label::copy(place.display().to_string()));
+        let witnesses = settings
+            .witnesses()
+            .map(|witness| Label::witness(&witness.key));
+        let named: Vec<Label> = witnesses.chain(place).collect();
+        for watcher in watchers {
+            if named.iter().any(|label| label.may_be(watcher)) {
+                continue;
+            }
+            let why = "it knows this log, and the configuration does not name it";
+            let why = Error::Unreachable(why.to_owned());
+            self.not_asked(watcher.kind.as_str(), &watcher.name, &why);
+        }
     }
 
     fn not_asked(&mut self, kind: &str, name: &str, error: &Error) {

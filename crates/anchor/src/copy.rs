@@ -111,6 +111,12 @@ fn path(origin: &str, name: &str) -> String {
 
 /// The head that `place` holds of a log, with its note; unverified.
 pub(crate) fn read_note(place: &Path, origin: &str) -> Result<Option<Note>, Error> {
+    if place.exists() && !place.is_dir() {
+        return Err(Error::Unreachable(format!(
+            "the second place {} is not a directory",
+            place.display()
+        )));
+    }
     if !place.is_dir() {
         // Made by us, it would lie on this disk where another was to be mounted.
         return Err(Error::Unreachable(format!(

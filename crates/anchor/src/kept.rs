@@ -76,7 +76,7 @@ pub async fn kept(dir: &Path, standing: Option<&Standing>) -> Result<Vec<Kept>, 
         Some(anchors) => anchors
             .iter()
             .filter(|anchor| anchor.kind != Kind::Copy)
-            .map(|anchor| reader.newest(&label(anchor), anchor.size))
+            .map(|anchor| reader.newest(&anchor.label(), anchor.size))
             .collect(),
         None => reader
             .hinted()
@@ -87,14 +87,6 @@ pub async fn kept(dir: &Path, standing: Option<&Standing>) -> Result<Vec<Kept>, 
     let placed = |(place, head)| reader.placed(place, head);
     kept.extend(heads.into_iter().map(placed));
     Ok(kept)
-}
-
-fn label(anchor: &Anchored) -> Label {
-    Label {
-        kind: anchor.kind,
-        name: anchor.name.clone(),
-        key_id: anchor.key_id.clone(),
-    }
 }
 
 /// What was found of one head.
@@ -260,7 +252,7 @@ impl Reader {
             )),
             Err(error) => Err(error),
         };
-        let label = label(place);
+        let label = place.label();
         match size {
             Ok(size) => {
                 let at = place.at.clone().filter(|_| place.size == Some(size));

@@ -26,12 +26,11 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Witnesses and second places that had a head when a recorder last was told of them.
-    pub(crate) fn watchers(&self) -> Vec<Anchored> {
-        let standing = self.files.standing().ok().flatten().unwrap_or_default();
-        let mut watchers = standing.anchors;
+    /// Witnesses and second places that had a head when the last recorder wrote down whom it knew.
+    pub(crate) fn watchers(&self) -> Result<Vec<Anchored>, Error> {
+        let mut watchers = self.files.standing()?.unwrap_or_default().anchors;
         watchers.retain(|anchor| anchor.kind != Kind::Timestamp && anchor.size > Some(0));
-        watchers
+        Ok(watchers)
     }
 
     /// Events that this second place had a checkpoint over at some time; `None` where it never had one.

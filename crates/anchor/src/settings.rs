@@ -75,6 +75,9 @@ impl Settings {
             })?;
         }
         if let Some(place) = &self.copy {
+            if place.as_os_str().is_empty() {
+                return Err(Error::Setting("the second place has no name".into()));
+            }
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
             if real(place).starts_with(real(data)) {
                 return Err(Error::Setting(format!(

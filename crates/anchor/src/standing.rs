@@ -67,6 +67,12 @@ impl Label {
     fn is_of(&self, anchor: &Anchored) -> bool {
         (self.kind, &self.name, &self.key_id) == (anchor.kind, &anchor.name, &anchor.key_id)
     }
+
+    /// As [`Self::is_of`], also where its key was not told apart from others of its name then.
+    pub(crate) fn may_be(&self, anchor: &Anchored) -> bool {
+        let same_key = anchor.key_id.is_none() || self.key_id == anchor.key_id;
+        (self.kind, &self.name) == (anchor.kind, &anchor.name) && same_key
+    }
 }
 
 /// Everything that is known about the anchors of a log.
@@ -124,6 +130,16 @@ pub struct Failing {
 pub struct Quorum {
     /// Size of the newest checkpoint with a quorum; 0 before the first.
     pub size: u64,
+}
+
+impl Anchored {
+    pub(crate) fn label(&self) -> Label {
+        Label {
+            kind: self.kind,
+            name: self.name.clone(),
+            key_id: self.key_id.clone(),
+        }
+    }
 }
 
 impl Standing {
@@ -211,7 +227,7 @@ impl Board {
             None
         });
         let last = last.unwrap_or_default();
-        let anchors = labels
+        let anchors: Vec<Anchored> = labels
             .into_iter()
             .map(|label| {
                 let known = last.known(&label).cloned();
@@ -227,6 +243,8 @@ impl Board {
                 }
             })
             .collect();
+        let is_left = |known: &Anchored| !anchors.iter().any(|anchor| anchor.label().may_be(known));
+        let any_left = last.anchors.iter().any(is_left);
         let (standing, _) = watch::channel(Standing {
             version: VERSION,
             published: last.published,
@@ -234,11 +252,16 @@ impl Board {
             anchors,
             quorum: quorum.then(|| last.quorum.unwrap_or_default()),
         });
-        Self {
+        let board = Self {
             standing,
             files,
             turn: Arc::default(),
+        };
+        if any_left {
+            // The start that leaves them out has said so.
+            board.change(|_| {});
         }
+        board
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Standing> {

@@ -63,9 +63,8 @@ pub(crate) struct Shared {
     salts: Arc<Salts>,
     sessions: WalSessions,
     segment_bytes: u64,
-    // Waited for when the last handle goes, and then the lock is released.
+    // Waited for when the last handle goes.
     threads: Mutex<Threads>,
-    _lock: Option<DirLock>,
 }
 
 impl Drop for Shared {
@@ -191,8 +190,7 @@ impl Recorder {
                 salts,
                 sessions,
                 segment_bytes: options.segment_len(),
-                threads: Mutex::default(),
-                _lock: lock,
+                threads: Mutex::new(Threads::under(lock)),
             }),
         };
         Ok((recorder, sequencer, settling))
@@ -422,9 +420,15 @@ impl Recorder {
     /// # Errors
     /// The recorder failed before or while closing.
     pub async fn close(self) -> Result<(), Error> {
-        self.end().await?;
+        let ended = self.end().await;
         let threads = std::mem::take(&mut *self.threads());
-        let joined = tokio::task::spawn_blocking(move || threads.join()).await;
+        let in_order = ended.is_ok();
+        let joined = tokio::task::spawn_blocking(move || {
+            // Of one that failed the disk may have stalled: it is waited for so long and no longer.
+            !in_order || threads.join()
+        })
+        .await;
+        ended?;
         if !matches!(joined, Ok(true)) {
             return Err(Error::Fatal(
                 "a thread of the recorder ended in a panic".into(),

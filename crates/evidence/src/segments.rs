@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::stored;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::{Disk, DiskFile};
 
@@ -39,7 +40,8 @@ pub(crate) trait Allocate: std::fmt::Debug + Send {
 #[derive(Debug)]
 pub(crate) struct Allocator {
     ready: Receiver<Made>,
-    want: SyncSender<u64>,
+    want: Option<SyncSender<u64>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Allocator {
@@ -47,7 +49,7 @@ impl Allocator {
     pub(crate) fn start(disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Self, Error> {
         let (want, wanted) = sync_channel::<u64>(1);
         let (done, ready) = sync_channel(1);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("wal-allocator".into())
             .spawn(move || {
                 while let Ok(number) = wanted.recv() {
@@ -58,14 +60,29 @@ impl Allocator {
                 }
             })
             .map_err(|error| Error::io("starting a thread", &error))?;
-        Ok(Self { ready, want })
+        Ok(Self {
+            ready,
+            want: Some(want),
+            thread: Some(thread),
+        })
+    }
+}
+
+/// No segment is made any more once its writer has ended.
+impl Drop for Allocator {
+    fn drop(&mut self) {
+        self.want = None;
+        // If it panicked there is nothing left to be done for it.
+        self.thread.take().map(JoinHandle::join);
     }
 }
 
 impl Allocate for Allocator {
     fn ask(&self, number: u64) {
         // The thread lives as long as the allocator; if it died, `take` reports it.
-        self.want.try_send(number).ok();
+        if let Some(want) = &self.want {
+            want.try_send(number).ok();
+        }
     }
 
     fn take(&self, patience: Duration) -> Option<Made> {

@@ -6,7 +6,7 @@ use crate::stored;
 use crate::volume::{
     BlockAt, BodyRecord, ChunkBlock, is_only_begun, read_bodies, read_chunks, scan, volume_path,
 };
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use storage::{Disk, DiskFile};
 
@@ -34,8 +34,22 @@ pub(crate) struct Vault {
     body_cache: Vec<(BlockKey, Arc<Vec<BodyRecord>>)>,
     /// Blocks whose checksum was found right.
     read: HashSet<BlockKey>,
-    /// Volumes that should be there and are not, where the rest is read all the same.
-    missing: Option<BTreeSet<u64>>,
+    /// Where the rest is read all the same.
+    without: Option<Without>,
+}
+
+/// Volumes that should be there and are of no use.
+#[derive(Debug, Default)]
+struct Without {
+    missing: BTreeSet<u64>,
+    /// What stands there is no volume, or its blocks do not follow each other.
+    broken: BTreeMap<u64, Error>,
+}
+
+impl Without {
+    fn is_of(&self, number: u64) -> bool {
+        self.missing.contains(&number) || self.broken.contains_key(&number)
+    }
 }
 
 /// Body blocks kept at once.
@@ -51,82 +65,97 @@ impl Vault {
             chunk_cache: Vec::new(),
             body_cache: Vec::new(),
             read: HashSet::new(),
-            missing: None,
+            without: None,
         }
     }
 
-    /// As [`Self::new`], of which volumes may be missing.
+    /// As [`Self::new`], of which volumes may be missing or broken.
     pub(crate) fn of_what_is_left(keys: Arc<Keyring>) -> Self {
         Self {
-            missing: Some(BTreeSet::new()),
+            without: Some(Without::default()),
             ..Self::new(keys)
         }
     }
 
     /// The volumes that were found to be missing, where that is borne.
     pub(crate) fn missing(&self) -> impl Iterator<Item = String> {
-        self.missing
-            .iter()
-            .flatten()
-            .map(|number| volume_path(*number))
+        let missing = self.without.iter().flat_map(|without| &without.missing);
+        missing.map(|number| volume_path(*number))
+    }
+
+    /// What is wrong with those that were found to be no volumes, where that is borne.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = &Error> {
+        let broken = self.without.iter();
+        broken.flat_map(|without| without.broken.values())
     }
 
     /// Looks at what volumes hold up to `newest` and, in that one, up to `len`.
     pub(crate) fn refresh(&mut self, disk: &dyn Disk, newest: u64, len: u64) -> Result<(), Error> {
         let known = self.volumes.last().map_or(1, |volume| volume.number);
         for number in known..=newest {
-            let path = volume_path(number);
-            if self
-                .volumes
-                .last()
-                .is_none_or(|volume| volume.number < number)
-            {
-                let file = match stored::open(disk, &path) {
-                    Err(error) if error.is_absence() && self.missing.is_some() => None,
-                    other => other?,
-                };
-                let Some(file) = file else {
-                    if number == newest && len == 0 {
-                        return Ok(());
-                    }
-                    let Some(missing) = &mut self.missing else {
-                        return Err(Error::Missing(path));
-                    };
-                    missing.insert(number);
-                    continue;
-                };
-                if let Some(missing) = &mut self.missing {
-                    missing.remove(&number);
-                }
-                self.volumes.push(Volume {
-                    number,
-                    file,
-                    scanned: 0,
-                });
-            }
-            let Some(volume) = self.volumes.last_mut() else {
+            let until = (number == newest).then_some(len);
+            let looked = self.look_at(disk, number, until);
+            let (Err(error), Some(without)) = (&looked, &mut self.without) else {
+                looked?;
                 continue;
             };
-            let end = if number == newest {
-                len
+            if error.is_absence() {
+                without.missing.insert(number);
+            } else if matches!(error, Error::Damaged { .. } | Error::Altered { .. }) {
+                without.broken.insert(number, error.clone());
+                self.volumes.retain(|volume| volume.number != number);
             } else {
-                volume
-                    .file
-                    .len()
-                    .map_err(|error| stored::refused(&path, &error))?
-            };
-            if volume.scanned >= end {
-                continue;
+                return looked;
             }
-            for block in scan(volume.file.as_ref(), number, volume.scanned, end)? {
-                if block.chunks {
-                    self.chunk_blocks.push(block);
-                } else {
-                    self.body_blocks.push(block);
-                }
-            }
-            volume.scanned = end;
         }
+        Ok(())
+    }
+
+    /// Looks at what a volume holds, `until` there or until its end.
+    fn look_at(&mut self, disk: &dyn Disk, number: u64, until: Option<u64>) -> Result<(), Error> {
+        let path = volume_path(number);
+        let newest = self.volumes.last();
+        if newest.is_none_or(|volume| volume.number < number) {
+            let Some(file) = stored::open(disk, &path)? else {
+                // The newest is made with its first block.
+                let is_due = until != Some(0);
+                return if is_due {
+                    Err(Error::Missing(path))
+                } else {
+                    Ok(())
+                };
+            };
+            if let Some(without) = &mut self.without {
+                without.missing.remove(&number);
+                without.broken.remove(&number);
+            }
+            self.volumes.push(Volume {
+                number,
+                file,
+                scanned: 0,
+            });
+        }
+        let Some(volume) = self.volumes.last_mut() else {
+            return Ok(());
+        };
+        let end = match until {
+            Some(end) => end,
+            None => {
+                let len = volume.file.len();
+                len.map_err(|error| stored::refused(&path, &error))?
+            }
+        };
+        if volume.scanned >= end {
+            return Ok(());
+        }
+        for block in scan(volume.file.as_ref(), number, volume.scanned, end)? {
+            if block.chunks {
+                self.chunk_blocks.push(block);
+            } else {
+                self.body_blocks.push(block);
+            }
+        }
+        volume.scanned = end;
         Ok(())
     }
 
@@ -218,11 +247,11 @@ impl Vault {
         let mut faults = Vec::new();
         let (mut next, mut last) = (0, 0);
         for block in &self.chunk_blocks {
-            // What lay in a volume that is missing is gone with it.
+            // What lay in a volume that is missing or broken is gone with it.
             let mut between = last + 1..block.volume;
             let is_gone = between.any(|number| {
-                let missing = self.missing.as_ref();
-                missing.is_some_and(|missing| missing.contains(&number))
+                let without = self.without.as_ref();
+                without.is_some_and(|without| without.is_of(number))
             });
             last = block.volume;
             if block.first != next && !is_gone {

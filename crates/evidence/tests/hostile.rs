@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use event::{Draft, Kind, Role, Source};
-use evidence::verify::{Options as Brings, Subject};
+use evidence::verify::{Options as Brings, Subject, Verdict};
 use evidence::{Error, Options, Recorder, verify};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::os::unix::fs::symlink;
@@ -44,6 +44,10 @@ fn judged(disk: Arc<dyn Disk>) -> Judged {
     match verify::run_on(disk, &Brings::default(), &mut |_| ()) {
         Ok(report) => {
             let first = report.faults.first();
+            // What is wrong with the vault hides nothing of the events.
+            let content = report.verdict(Subject::Content);
+            let of_bodies = first.is_some_and(|fault| fault.claim == Subject::Bodies);
+            assert!(!of_bodies || content == Some(Verdict::Valid), "{report:?}");
             let first = first.map(|fault| (fault.claim, fault.what.clone()));
             for claim in &report.claims {
                 // Whatever is not valid says why.

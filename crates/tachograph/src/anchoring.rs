@@ -161,7 +161,7 @@ fn refuse_doubt(data: &Path, checked: &Checked) -> Result<(), Failure> {
     let failure = Failure::with_exit(Exit::Altered, message);
     Err(doubts.into_iter().fold(failure, Failure::cause).hint(format!(
         "put the right copy of the record back, or leave this one as it is and begin another that commits to it: \
-         `tacho serve --data NEW --successor-of {here}`"
+         `tacho serve --data NEW --successor-of {here}`, with the same --config"
     )))
 }
 
@@ -189,7 +189,7 @@ fn note_unreachable(checked: &Checked, require: bool) -> Result<(), Failure> {
         .map(words)
         .fold(failure, Failure::cause);
     Err(failure.hint(
-        "make them reachable, or start once with `require = false`: what was not asked is recorded",
+        "make them reachable and name them, or start once with `require = false`: what was not asked is recorded",
     ))
 }
 
@@ -203,7 +203,19 @@ async fn succeed(
         Failure::new(format!("cannot succeed the record in {}", old.display())).because(error)
     };
     record::open(old)?;
+    if std::path::absolute(data)
+        .is_ok_and(|data| std::path::absolute(old).is_ok_and(|old| data.starts_with(old)))
+    {
+        let (here, old) = (data.display(), old.display());
+        return Err(Failure::usage(format!(
+            "{here} lies in {old}, which is to be left as it is"
+        ))
+        .hint("name another directory with `--data`"));
+    }
     let found = check(old, settings).await?;
+    if let Some(found) = &found {
+        note_unreachable(found, false)?;
+    }
     let successor = Successor::of(old, found.as_ref()).map_err(|error| unreadable(&error))?;
     if !data.join("format").exists() {
         return Ok(Some(successor));

@@ -53,10 +53,14 @@ pub(crate) fn open_with(data: &Path, key: Option<VaultKey>) -> Result<Store, Fai
     }
     let store = Store::open_what_is_left(data, key).map_err(|error| unreadable(data, &error))?;
     let missing = store.missing_volumes();
-    if !missing.is_empty() {
+    let missing = (!missing.is_empty()).then(|| format!("{} is missing", missing.join(", ")));
+    let broken = store.broken_volumes();
+    for lost in missing
+        .into_iter()
+        .chain(broken.iter().map(Error::to_string))
+    {
         note(&format!(
-            "warning: {} is missing, and with it the bodies that lay there; the events can be read, and `tacho verify` judges them",
-            missing.join(", ")
+            "warning: {lost}; what lay there of bodies is lost to readers; the events can be read, and `tacho verify` judges them",
         ));
     }
     Ok(store)

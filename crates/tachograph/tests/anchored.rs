@@ -408,28 +408,51 @@ fn a_witness_may_sign_with_ml_dsa_44() {
     );
 }
 
+/// Another configuration, or none, is how an older copy would be brought in: whoever knew the log is named by the first start
+/// that does not name him.
 #[test]
-fn who_forgets_the_configuration_is_told_who_was_not_asked() {
+fn whoever_knew_the_log_and_is_not_configured_any_more_was_not_asked() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("a");
-    let place = dir.path().join("place");
-    std::fs::create_dir(&place).unwrap();
-    let text = "[copy]\ndirectory = \"place\"\n[anchor]\npublish = \"1s\"\n";
-    Server::recorder(&data, &config(dir.path(), text)).end();
-    let none = config(dir.path(), "");
-    for session in 1..3 {
-        Server::recorder(&data, &none).end();
-        let checked = events(&data, "anchor.checked");
-        assert_eq!(checked.len(), session);
-        let absent = &checked.last().unwrap()["facts"]["unreachable"][0];
-        assert_eq!(absent["kind"], "copy", "{absent}");
-        assert_eq!(absent["name"], place.to_str().unwrap(), "{absent}");
-        let error = absent["error"].as_str().unwrap();
-        assert!(
-            error.contains("the configuration does not name it"),
-            "{error}"
-        );
+    for place in ["place", "other"] {
+        std::fs::create_dir(dir.path().join(place)).unwrap();
     }
+    let copy = |place| format!("[copy]\ndirectory = \"{place}\"\n");
+    let required = |text: &str| format!("{text}[anchor]\nrequire = true\n");
+    let of = |text: &str| config(dir.path(), text);
+    let not_asked = || {
+        let checked = events(&data, "anchor.checked");
+        checked.last().unwrap()["facts"]["unreachable"].clone()
+    };
+    Server::recorder(&data, &of(&copy("place"))).end();
+    for text in [String::new(), copy("other")] {
+        let serve = [
+            "serve",
+            "--gateway",
+            "127.0.0.1:0",
+            "--console",
+            "127.0.0.1:0",
+        ];
+        let strict = of(&required(&text));
+        let (code, _, err) = run(
+            &data,
+            &[&serve[..], &["--config", strict.to_str().unwrap()]].concat(),
+        );
+        assert_eq!(code, 12, "{text}: {err}");
+        assert!(err.contains("the configuration does not name it"), "{err}");
+        Server::recorder(&data, &of(&text)).end();
+        let absent = &not_asked()[0];
+        assert_eq!(absent["kind"], "copy", "{absent}");
+        let place = dir.path().join("place");
+        assert_eq!(absent["name"], place.to_str().unwrap(), "{absent}");
+        // It is in the log, and not said again.
+        Server::recorder(&data, &of(&required(&text))).end();
+        assert_eq!(not_asked().as_array().map(Vec::len), Some(0));
+        Server::recorder(&data, &of(&copy("place"))).end();
+    }
+    std::fs::write(data.join("anchors/standing.json"), "XX").unwrap();
+    Server::recorder(&data, &of("")).end();
+    assert_eq!(not_asked()[0]["kind"], "record");
 }
 
 #[test]

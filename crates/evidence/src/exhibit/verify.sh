@@ -7,7 +7,7 @@ usage() { { say "$*"; sed -n 's/^# \(verify.sh .*\)    .*/usage: \1/p' "$self"; 
 hex() { base64 -d <<<"$1" 2>/dev/null | xxd -p | tr -d '\n'; }; sha() { xxd -r -p <<<"$1" | sha256sum | cut -c1-64; }
 parse() { name=${1%%+*} id=${1#*+}; raw=$(hex "${id#*+}") id=${id%%+*} # KEY: whether it is a verifier key
   [ "$({ printf '%s\n' "$name"; xxd -r -p <<<"$raw"; } | sha256sum | cut -c1-8)" = "$id" ]; }
-plain() { { [ -f "$1" ] && [ -s "$1" ] && [ "$(wc -c <"$1")" -le 2097152 ]; } || fail "$1 is missing, or is no file of an exhibit"; }
+plain() { [ ! -f "$1" ] || [ -r "$1" ] || { say "UNVERIFIABLE  $1 may not be read"; exit 12; }; { [ -f "$1" ] && [ -s "$1" ] && [ "$(wc -c <"$1")" -le 2097152 ]; } || fail "$1 is missing, or is no file of an exhibit"; }
 holds() { [ -f "$1" ] && grep -Eq -e "$2" "$1"; } # a pipe would keep whoever reads it waiting
 while [[ ${1-} == -* ]]; do [ $# -gt 1 ] || usage "$1: no such option, or nothing behind it"; case $1 in
   --vkey) vkey=$2; { parse "$2" && [[ $raw =~ ^01.{64}$ ]]; } || usage "--vkey: that is not a verifier key (NAME+ID+BASE64): $2" ;;
@@ -61,7 +61,7 @@ elif [ "${met[${quorum:-none}]-}" = 1 ]; then say "VALID         witnesses: the 
 else say "UNVERIFIABLE  witnesses: not the quorum that the policy asks for"; lacks=12; fi
 [ $vouched = 1 ] || say "UNVERIFIABLE  epoch: whether another key had taken over before, or this one was revoked: tacho verify, on the log, tells"
 if [ -e revoked.note ]; then lacks=12; say "UNVERIFIABLE  epoch: revoked.note revokes the key for this head: tacho verify, on the log, judges that"; fi
-decimal() { local t=$1; while [[ $t =~ 0x([0-9A-F]{1,15})\  ]]; do t=${t/"${BASH_REMATCH[0]}"/"$((16#${BASH_REMATCH[1]})) "}; done; echo "$t"; }
+decimal() { local t=$1; while [[ $t =~ 0x([0-9A-F]{1,15})\  ]]; do t=${t/"${BASH_REMATCH[0]}"/"$((16#${BASH_REMATCH[1]})) "}; done; printf '%s\n' "$t"; }
 verify() { openssl ts -verify -in "$token" -data checkpoint -attime "$(date -d "$time" +%s)" -CAfile "$@" &>/dev/null; }
 for token in *.tsr; do [ -n "$roots" ] || break
   stamp=$(openssl ts -reply -in "$token" -text 2>/dev/null) || fail "$token"; time=$(sed -n 's/\.[0-9]* / /; s/^Time stamp: //p' <<<"$stamp")

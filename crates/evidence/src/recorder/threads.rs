@@ -1,9 +1,11 @@
 //! The threads of a recorder, from their start to their end.
 
 use crate::error::Error;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::DirLock;
 
 /// How long a recorder that nobody closed is waited for: its disk may have stalled.
 const GRACE: Duration = Duration::from_secs(2);
@@ -16,6 +18,8 @@ pub(crate) struct Threads {
     // Each thread holds the other end of the channel while it runs; nothing is sent.
     alive: Option<SyncSender<()>>,
     ended: Receiver<()>,
+    // Released when the last of them has ended.
+    lock: Option<Arc<DirLock>>,
 }
 
 impl Default for Threads {
@@ -25,22 +29,31 @@ impl Default for Threads {
             running: Vec::new(),
             alive: Some(alive),
             ended,
+            lock: None,
         }
     }
 }
 
 impl Threads {
+    /// Threads that write where `lock` is held.
+    pub(crate) fn under(lock: Option<DirLock>) -> Self {
+        let mut threads = Self::default();
+        threads.lock = lock.map(Arc::new);
+        threads
+    }
+
     pub(crate) fn start(
         &mut self,
         name: &str,
         run: impl FnOnce() + Send + 'static,
     ) -> Result<(), Error> {
-        let alive = self.alive.clone();
+        let (alive, lock) = (self.alive.clone(), self.lock.clone());
         let thread = std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                let _alive = alive;
                 run();
+                drop(lock);
+                drop(alive);
             })
             .map_err(|error| Error::io("starting a thread", &error))?;
         self.running.push(thread);

@@ -204,7 +204,17 @@ impl SettlerThread {
         }
         let start = epochs.get(what.epoch).map_or(0, |epoch| epoch.start);
         let size = *what.size.get_or_insert(start);
-        if let Err(why) = epochs.may_revoke(what.epoch, size) {
+        let revoked = epochs
+            .get(what.epoch)
+            .and_then(|epoch| epoch.revoked.as_ref());
+        let may = match revoked.filter(|revoked| revoked.size <= size) {
+            Some(already) => Err(format!(
+                "the key of epoch {} was revoked by event {}, and counts for sizes up to {} only: nothing gives that back",
+                what.epoch, already.event, already.size
+            )),
+            None => epochs.may_revoke(what.epoch, size),
+        };
+        if let Err(why) = may {
             answer.send(Err(Error::Event(why))).ok();
             return Ok(());
         }

@@ -9,14 +9,14 @@ use crate::wal_view::WalView;
 use event::BodyRef;
 use std::collections::hash_map;
 
-/// Something that no volume holds: it lay in one that is missing, where one is.
+/// Something that no volume holds: it lay in one that is missing or broken, where one is.
 fn not_there(inner: &Inner, what: String) -> Error {
     let missing: Vec<String> = inner.vault.missing().collect();
-    Error::Missing(if missing.is_empty() {
-        what
-    } else {
-        missing.join(" or ")
-    })
+    match inner.vault.broken().next() {
+        Some(error) if missing.is_empty() => error.clone(),
+        _ if missing.is_empty() => Error::Missing(what),
+        _ => Error::Missing(missing.join(" or ")),
+    }
 }
 
 impl Store {
@@ -26,9 +26,18 @@ impl Store {
         self.lock().vault.missing().collect()
     }
 
-    /// Whether any is.
-    pub(crate) fn lacks_volumes(&self) -> bool {
-        self.lock().vault.missing().next().is_some()
+    /// What is wrong with those that are no volumes, of a store that was opened for what is left of it.
+    #[must_use]
+    pub fn broken_volumes(&self) -> Vec<Error> {
+        self.lock().vault.broken().cloned().collect()
+    }
+
+    /// Whether `error` is that something lay in a volume that is missing or broken.
+    pub(crate) fn is_of_lost_volume(&self, error: &Error) -> bool {
+        let vault = &self.lock().vault;
+        let lost = vault.missing().next().is_some() || vault.broken().next().is_some();
+        let is_broken = |broken: &Error| broken.place() == error.place();
+        lost && matches!(error, Error::Missing(_)) || vault.broken().any(is_broken)
     }
 
     fn record(&self, inner: &mut Inner, id: u64) -> Result<BodyRecord, Error> {
@@ -173,6 +182,7 @@ impl Store {
         let inner = &mut *self.lock();
         let record = match self.record(inner, body.id) {
             Err(Error::Missing(_)) => return Ok(false),
+            Err(_) if inner.vault.broken().next().is_some() => return Ok(false),
             other => other?,
         };
         // A recipe may claim any number of chunks: they are looked for block by block.

@@ -303,6 +303,9 @@ impl<'a> Verifier<'a> {
     fn of_the_log(&mut self, seq: u64, bytes: &[u8]) -> Result<(), String> {
         let line = Line::parse(bytes).map_err(|error| error.to_string())?;
         self.vault.told(&line)?;
+        if Told::is_of_incident(&line) {
+            self.report.incidents.push(seq);
+        }
         if line.kind.starts_with("key.") {
             self.keys.event(seq, bytes, &mut self.report);
         }

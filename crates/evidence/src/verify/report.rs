@@ -42,6 +42,9 @@ pub struct Report {
     pub volumes_sealed: u64,
     /// `seq` of the gap events: the record says of itself that something is missing there.
     pub gaps: Vec<u64>,
+    /// `seq` of the events which tell that a witness, an authority or a second place knew another history of the log. Whose
+    /// is the true one the log cannot say.
+    pub incidents: Vec<u64>,
     /// Calls without a terminal event: open in a live store; left open by a recorder that has ended, which the
     /// next start closes.
     pub open_calls: Vec<u64>,
@@ -107,6 +110,7 @@ impl Report {
         } else if self.missing_count > 0 {
             12
         } else if !self.gaps.is_empty()
+            || !self.incidents.is_empty()
             || !self.odd_ends.is_empty()
             || (self.ended && !self.open_calls.is_empty())
         {

@@ -82,8 +82,8 @@ fn names_a_key(error: &Error) -> bool {
 impl Vault {
     /// A body could not be checked, or is not what event `seq` says.
     pub(super) fn body(&mut self, seq: u64, error: Error, store: &Store, report: &mut Report) {
-        // It lay in a volume that is missing, which is said once.
-        if matches!(error, Error::Missing(_)) && store.lacks_volumes() && !names_a_key(&error) {
+        // That volume is named once.
+        if store.is_of_lost_volume(&error) && !names_a_key(&error) {
             return;
         }
         let kept = match &error {
@@ -135,10 +135,19 @@ impl Vault {
 
     /// Holds the volumes against what the log says of them, and says what could not be opened. `asked`: the auditor brought
     /// a key to open them with.
-    pub(super) fn finish(self, store: &Store, asked: bool, report: &mut Report) {
-        let missing = store.missing_volumes();
+    pub(super) fn finish(mut self, store: &Store, asked: bool, report: &mut Report) {
+        let (missing, broken) = (store.missing_volumes(), store.broken_volumes());
+        for error in &broken {
+            self.fault(error, None, report);
+        }
         for (seq, told) in &self.sealed {
             let number = told.number;
+            if broken
+                .iter()
+                .any(|error| error.place() == volume_path(number))
+            {
+                continue;
+            }
             match told.differs(store.disk()) {
                 Ok(None) => report.volumes_sealed += 1,
                 Ok(Some(differs)) => {

@@ -15,6 +15,7 @@ use bar::Bar;
 use evidence::Error;
 use evidence::verify::Options;
 use jiff::Timestamp;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use timestamp::{Certificate, Trust};
@@ -108,35 +109,127 @@ pub(crate) fn execute(context: &Context, args: &Args) -> Result<ExitCode, Failur
             .hint("the log of another tool has no vault; leave --vault-key out"));
     }
     let options = args.options()?;
-    match &args.log {
-        Some(log) => is_of_another_tool(log)?,
-        // What stands there and is no file is for the verifier to name.
-        None if fs_err::symlink_metadata(context.data.join("format")).is_err() => {
-            return Err(missing(
-                context,
-                &format!("there is no record in {}", context.data.display()),
-            ));
-        }
-        None => {}
-    }
+    let asked = match &args.log {
+        Some(log) => Asked::Log(log),
+        None => Asked::Record(&context.data),
+    };
+    asked.is_there()?;
     let mut bar = Bar::new(args.quiet || context.json);
     let mut show = |progress| bar.show(progress);
-    let result = match &args.log {
-        Some(log) => evidence::verify::run_log(log, &options, &mut show),
-        None => evidence::verify::run(&context.data, &options, &mut show),
+    let result = match asked {
+        Asked::Log(log) => evidence::verify::run_log(log, &options, &mut show),
+        Asked::Record(data) => evidence::verify::run(data, &options, &mut show),
     };
     bar.end();
-    let report = result.map_err(|error| cannot(context, &error))?;
+    let report = result.map_err(|error| asked.cannot(&error))?;
     if !args.quiet {
         let mut out = Out::new(context);
         if context.json {
             report::write_json(&report, &mut out)?;
         } else {
-            report::write(&report, has_checkpoint(context, args), &mut out)?;
+            report::write(&report, asked.has_checkpoint(), &mut out)?;
         }
         out.flush()?;
     }
     Ok(ExitCode::from(report.exit_code()))
+}
+
+/// What is to be verified.
+#[derive(Debug, Clone, Copy)]
+enum Asked<'a> {
+    Record(&'a Path),
+    /// Of another tool.
+    Log(&'a Path),
+}
+
+impl Asked<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Record(data) => format!("the record in {}", data.display()),
+            Self::Log(log) => format!("the log in {}", log.display()),
+        }
+    }
+
+    fn is_there(self) -> Result<(), Failure> {
+        let found = match self {
+            Self::Log(log) => {
+                is_of_another_tool(log)?;
+                fs_err::read_dir(log).map(drop)
+            }
+            // What stands there and is no file is for the verifier to name.
+            Self::Record(data) => fs_err::symlink_metadata(data.join("format")).map(drop),
+        };
+        match found {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Err(self.not_readable(&error))
+            }
+            Err(_) => Err(self.missing(&match self {
+                Self::Record(data) => format!("there is no record in {}", data.display()),
+                Self::Log(log) => format!("{} is not a directory", log.display()),
+            })),
+        }
+    }
+
+    /// An error here is a verdict too: what is damaged was altered, what is missing cannot be verified.
+    fn cannot(self, error: &Error) -> Failure {
+        match error {
+            Error::Damaged { .. } | Error::Altered { .. } => {
+                Failure::with_exit(Exit::Altered, format!("{} does not verify", self.name()))
+                    .because(error)
+                    .hint("keep the directory as it is, and compare it with a copy")
+            }
+            Error::Missing(_) => self.missing(&error.to_string()),
+            error if error.is_absence() => self.not_readable(error),
+            // A mistake of whoever asks, or a forgery that calls itself by another name: neither shows here.
+            Error::OtherLog { .. } => {
+                Failure::with_exit(Exit::NotVerifiable, "--head holds a head of another log")
+                    .because(error)
+                    .hint(
+                        "either the wrong head or the wrong record was named, or another log was put in this one's place: whoever \
+                         holds the log's key from elsewhere can tell (`--policy FILE`)",
+                    )
+            }
+            // Nothing speaks against the record; what is missing is a program that can read it.
+            Error::Newer { .. } => self
+                .unverifiable()
+                .because(error)
+                .hint("use a `tacho` at least as new as the one that wrote the record"),
+            _ => match self {
+                Self::Record(place) | Self::Log(place) => record::unreadable(place, error),
+            },
+        }
+    }
+
+    fn unverifiable(self) -> Failure {
+        let message = format!("{} cannot be verified", self.name());
+        Failure::with_exit(Exit::NotVerifiable, message)
+    }
+
+    fn not_readable(self, error: &dyn std::error::Error) -> Failure {
+        self.unverifiable()
+            .because(error)
+            .hint("verify it as somebody who may read all of it")
+    }
+
+    fn missing(self, what: &str) -> Failure {
+        self.unverifiable().cause(what).hint(match self {
+            Self::Record(_) => {
+                "name the directory of a record with `--data DIR`; what is missing may be in a copy"
+            }
+            Self::Log(_) => {
+                "name the directory that holds `checkpoint` and `tile/` (C2SP tlog-tiles) with `--log DIR`"
+            }
+        })
+    }
+
+    /// Whether something lies there that signs a head, be it worth what it may.
+    fn has_checkpoint(self) -> bool {
+        match self {
+            Self::Log(log) => log.join("checkpoint").exists(),
+            Self::Record(data) => data.join("log/checkpoint").exists(),
+        }
+    }
 }
 
 /// Whether `--log` was meant: a record keeps its entries compressed, and has more to verify.
@@ -157,67 +250,4 @@ fn is_of_another_tool(log: &Path) -> Result<(), Failure> {
         "verify it with `tacho verify --data {}`",
         record.display()
     )))
-}
-
-/// An error here is a verdict too: what is damaged was altered, what is missing cannot be verified.
-fn cannot(context: &Context, error: &Error) -> Failure {
-    match error {
-        Error::Damaged { .. } | Error::Altered { .. } => Failure::with_exit(
-            Exit::Altered,
-            format!("the record in {} does not verify", context.data.display()),
-        )
-        .because(error)
-        .hint("keep the directory as it is, and compare it with a copy"),
-        Error::Missing(_) => missing(context, &error.to_string()),
-        error if error.is_absence() => Failure::with_exit(
-            Exit::NotVerifiable,
-            format!(
-                "the record in {} cannot be verified",
-                context.data.display()
-            ),
-        )
-        .because(error)
-        .hint("verify it as somebody who may read all of it"),
-        // A mistake of whoever asks, or a forgery that calls itself by another name: neither shows here.
-        Error::OtherLog { .. } => {
-            Failure::with_exit(Exit::NotVerifiable, "--head holds a head of another log")
-                .because(error)
-                .hint(
-                    "either the wrong head or the wrong record was named, or another log was put in this one's place: whoever \
-                     holds the log's key from elsewhere can tell (`--policy FILE`)",
-                )
-        }
-        // Nothing speaks against the record; what is missing is a program that can read it.
-        Error::Newer { .. } => Failure::with_exit(
-            Exit::NotVerifiable,
-            format!(
-                "the record in {} cannot be verified",
-                context.data.display()
-            ),
-        )
-        .because(error)
-        .hint("use a `tacho` at least as new as the one that wrote the record"),
-        _ => record::unreadable(&context.data, error),
-    }
-}
-
-fn missing(context: &Context, what: &str) -> Failure {
-    Failure::with_exit(
-        Exit::NotVerifiable,
-        format!(
-            "the record in {} cannot be verified",
-            context.data.display()
-        ),
-    )
-    .cause(what)
-    .hint("name the directory of a record with `--data DIR`; what is missing may be in a copy")
-}
-
-/// Whether something lies there that signs a head, be it worth what it may.
-fn has_checkpoint(context: &Context, args: &Args) -> bool {
-    let path = match &args.log {
-        Some(log) => log.join("checkpoint"),
-        None => context.data.join("log/checkpoint"),
-    };
-    path.exists()
 }

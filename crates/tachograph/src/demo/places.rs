@@ -58,7 +58,9 @@ fn beside(record: &Path) -> Result<PathBuf, Failure> {
     };
     let mut name = name.to_owned();
     name.push("-altered");
-    Ok(record.with_file_name(name))
+    // Of `.` the name is only in the whole path.
+    let path = record.file_name().map_or(whole.as_path(), |_| record);
+    Ok(path.with_file_name(name))
 }
 
 fn refuse_what_is_there(directory: &Path) -> Result<(), Failure> {

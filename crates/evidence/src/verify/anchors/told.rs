@@ -74,6 +74,14 @@ struct CopyFacts {
 }
 
 impl Told {
+    /// Whether an event tells that somebody outside knows another history of the log.
+    pub(in crate::verify) fn is_of_incident(line: &Line) -> bool {
+        let fact = |name| line.facts.as_ref().and_then(|facts| facts.get(name));
+        line.kind == "anchor.failed"
+            && line.source == "recorder"
+            && fact("incident") == Some(&true.into())
+    }
+
     /// What an event tells; `None` where it is of another kind.
     ///
     /// # Errors

@@ -38,6 +38,10 @@ fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
         0 => ("verified in itself; nobody outside vouches for it", WARN),
         10 if report.is_damage_alone() => ("DAMAGED: broken by a failing disk, or on purpose", BAD),
         10 => ("ALTERED", BAD),
+        11 if !report.incidents.is_empty() => (
+            "verified, but somebody outside knew another history of this log",
+            WARN,
+        ),
         11 if !whole => (
             "verified in part, with recorded gaps; what is UNVERIFIABLE could not be told",
             WARN,
@@ -136,29 +140,32 @@ pub(super) fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Res
     if more > 0 {
         out.line(&[(DIM, &format!("  and {} more", grouped(more)))])?;
     }
-    if !report.gaps.is_empty() {
-        let seqs: Vec<String> = report
-            .gaps
-            .iter()
-            .take(LISTED)
-            .map(|s| format!("#{s}"))
-            .collect();
-        let more = if report.gaps.len() > LISTED {
-            ", ..."
-        } else {
-            ""
-        };
-        out.end()?;
-        out.line(&[
-            (
-                WARN,
-                &format!("{} recorded gaps: ", grouped(report.gaps.len() as u64)),
-            ),
-            (PLAIN, &format!("{}{more}", seqs.join(", "))),
-        ])?;
-        out.line(&[(DIM, "  what each says: tacho events --kind gap")])?;
-    }
+    told(
+        &report.incidents,
+        "recorded incidents",
+        "anchor.failed",
+        out,
+    )?;
+    told(&report.gaps, "recorded gaps", "gap", out)?;
     list("this does not prove", &report.not_proven, HEAD, out)
+}
+
+/// Events in which the record speaks against itself.
+fn told(seqs: &[u64], what: &str, kind: &str, out: &mut Out) -> Result<(), Failure> {
+    if seqs.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = seqs.iter().take(LISTED).map(|s| format!("#{s}")).collect();
+    let more = if seqs.len() > LISTED { ", ..." } else { "" };
+    out.end()?;
+    out.line(&[
+        (WARN, &format!("{} {what}: ", grouped(seqs.len() as u64))),
+        (PLAIN, &format!("{}{more}", listed.join(", "))),
+    ])?;
+    out.line(&[(
+        DIM,
+        &format!("  what each says: tacho events --kind {kind}"),
+    )])
 }
 
 fn write_claim(claim: &Claim, out: &mut Out) -> Result<(), Failure> {
