@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import time
@@ -107,11 +108,15 @@ class Play:
     def start(self, before: list[str] | None = None) -> bool:
         """Whether it got ready."""
         self.process = subprocess.Popen((before or []) + self.command(), stdout=subprocess.PIPE, stderr=self.log, text=True)
-        line = self.process.stdout.readline()
+        line = first_line(self.process)
         ready = re.fullmatch(r"ready gateway=(http://\S+) console=(http://\S+)\n", line)
         if ready:
             self.gateway, self.console = ready.groups()
-        return bool(ready)
+        elif self.process.poll() is None and (self.data / "address").exists():
+            # It is ready, and what failed was to say so.
+            told = json.loads((self.data / "address").read_text())
+            self.gateway, self.console = told["gateway"], told["console"]
+        return bool(self.gateway)
 
     def trace(self, threads: list[str], case: Case | None) -> None:
         """Attaches to threads of the running recorder; each is counted for itself."""
@@ -217,6 +222,12 @@ class Play:
             return status is None or status["signed_events"] >= status["durable_events"]
 
         until("a checkpoint over everything", done, PATIENCE)
+
+
+def first_line(process: subprocess.Popen) -> str:
+    """What it says first; nothing where that was lost on its way and it goes on all the same."""
+    readable, _, _ = select.select([process.stdout], [], [], PATIENCE)
+    return process.stdout.readline() if readable else ""
 
 
 def traced_child(process: subprocess.Popen) -> int | None:

@@ -89,6 +89,8 @@ def sample(name, driver, paths, seconds, figure):
                 done, hit = done + 1, hit + was_hit
             if was_hit:
                 kinds.add(kind(case))
+            if "TACHO_FAULTS" in os.environ and done % 100 == 0:
+                print(f"{name}: {hit} of {len(played)} faults, {len(violations)} did harm", flush=True)
     driver.close()
     figure(f"{name} faults: {hit} of {len(listed)} made, of {len(kinds)} kinds of {len(set(map(kind, listed)))}; "
            f"{done - hit} not met again; seed {seed}; {time.monotonic() - began:.0f} s")

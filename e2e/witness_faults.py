@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import urllib.parse
 
-from faults import ELSEWHERE, FAULTS, SYNCS, Case, Violation, occurrences, spelled, traced, traced_child, tracing
+from faults import ELSEWHERE, FAULTS, SYNCS, Case, Violation, first_line, occurrences, spelled, traced, traced_child, tracing
 from forked_log import COMMON, ORIGIN, Key, add_checkpoint, add_key_epoch, head_of, leaves, root
 from tacho import TACHO
 
@@ -50,7 +50,7 @@ class Witness:
         """Whether it got ready."""
         command = [TACHO, "witness", "serve", "--data", str(self.data), "--listen", "127.0.0.1:0", "--log", FIRST.vkey]
         self.process = subprocess.Popen((before or []) + command, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        ready = re.fullmatch(r"ready witness=(\S+) key=(\S+)\n", self.process.stdout.readline())
+        ready = re.fullmatch(r"ready witness=(\S+) key=(\S+)\n", first_line(self.process))
         if ready:
             self.url, self.key = ready.groups()
         return bool(ready)
