@@ -218,9 +218,9 @@ class Driver:
         return ELSEWHERE if self.is_elsewhere(play, case) else self.hit(play, case)
 
     def is_elsewhere(self, play: Play, case: Case) -> bool:
-        """Whether the number fell on something that is no file of the record: a socket, a waker of the runtime."""
-        made = self.made(play, case)
-        return bool(made) and not any(play.owns(line) for line in made)
+        """Whether the number fell on something that is no file of the record: a socket, a waker of the runtime. Where each
+        thread counts for itself it may fall on several."""
+        return any(not play.owns(line) for line in self.made(play, case))
 
     def made(self, play: Play, case: Case) -> list[str]:
         """The calls that were refused."""

@@ -20,7 +20,8 @@ EXIT_CODES = """\
 exit codes:
    0  everything verified
   10  evidence was altered or damaged: the first bad record is named
-  11  everything verified, and the record itself says what is missing from it (gaps)
+  11  everything verified, and the record itself says what is missing from it (gaps), or that
+      somebody outside knew another history of it (incidents)
   12  something that verification needs is missing
    1  this program could not do its work
    2  wrong usage"""

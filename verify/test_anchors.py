@@ -247,6 +247,19 @@ def test_anchors_under_attack(anchored, authority, other, tmp_path, first_takes_
     assert report["exit_code"] in (10, 12) or silent, (what, report["claims"])
 
 
+def test_a_log_that_tells_of_another_history_is_not_called_verified(anchored, authority, other, tmp_path, first_takes_options):
+    """Which of the two was rewritten it cannot say."""
+    store = copy(anchored / "record", tmp_path / "record")
+    failed = {"anchor": "witness", "name": "example.com/w1", "error": "it knows another history", "since": "2026-01-01T00:00:00Z"}
+    forging.tell(store, ("anchor.failed", failed))
+    words = options(anchored, authority, ROOTS + TWO, other)
+    assert both(store, "a failure", words, first_takes_options)["incidents"] == []
+    forging.tell(store, ("anchor.failed", failed | {"incident": True}))
+    report = both(store, "an incident", words, first_takes_options)
+    assert (len(report["incidents"]), report["exit_code"]) == (1, 11)
+    assert report["verdict"] == "verified, but somebody outside knew another history of this log"
+
+
 def test_a_publication_that_broke_off_is_no_head_that_is_missing(anchored, authority, other, tmp_path, first_takes_options):
     store = copy(anchored / "record", tmp_path / "record")
     for size in (SIZE + 1, 1000):

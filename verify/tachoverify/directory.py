@@ -1,8 +1,8 @@
 """Reading files of a store by their paths within it. Never writes; reads nothing but regular files, of whatever a link leads to.
 
-One rule for all of them. What is not there is missing, and so is what may not be read. What stands in the place of a file, or of
-a directory on the way to it, and is none (a pipe, a device, links in a circle) is that file, altered; one that is longer than any can be, or that
-the medium does not give back, is that file, damaged.
+One rule for all of them. What is not there is missing, and so is what may not be read. What stands in the place of a file and
+is none (a pipe, a device, a directory, links in a circle), or in the place of a directory on the way to it, is that file,
+altered; one that is longer than any can be, or that the medium does not give back, is that file, damaged.
 """
 
 import errno

@@ -1,9 +1,9 @@
 //! Files of a store, as whoever can write there may have left them.
 //!
-//! One rule for all of them. What is not there is missing. What stands in the place of a file, or of a directory on the way to
-//! it, and is none (a pipe, a device, links in a circle) is that file, altered; one that is longer than any can be, or that the medium does
-//! not give back, is that file, damaged. Nothing of it is waited for. What may not be read is the system's refusal, and
-//! weighs as much as what is missing ([`Error::is_absence`]).
+//! One rule for all of them. What is not there is missing. What stands in the place of a file and is none (a pipe, a
+//! device, a directory, links in a circle), or in the place of a directory on the way to it, is that file, altered; one that
+//! is longer than any can be, or that the medium does not give back, is that file, damaged. Nothing of it is waited for. What
+//! may not be read is the system's refusal, and weighs as much as what is missing ([`Error::is_absence`]).
 
 use crate::error::Error;
 use std::io;
@@ -44,7 +44,7 @@ pub(crate) fn list(disk: &dyn Disk, dir: &str) -> Result<Vec<String>, Error> {
     })
 }
 
-/// What it means that a file which is open cannot be read.
+/// What it means that something which stands there cannot be opened, listed or read.
 pub(crate) fn refused(path: &str, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::InvalidInput => Error::altered(path, "it is not a regular file"),

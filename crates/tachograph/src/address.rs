@@ -58,8 +58,9 @@ impl Address {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&temporary)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.write_all(b"\n")?;
+        let mut json = serde_json::to_vec(self)?;
+        json.push(b'\n');
+        file.write_all(&json)?;
         drop(file);
         fs_err::rename(&temporary, path(data))
     }

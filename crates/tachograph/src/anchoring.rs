@@ -8,6 +8,7 @@ use crate::record;
 use anchor::{Checked, Handle, Keeper, Settings, Succession, Successor};
 use evidence::Recorder;
 use std::path::{Path, PathBuf};
+use storage::{DirLock, LockError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -211,6 +212,14 @@ async fn succeed(
             "{here} lies in {old}, which is to be left as it is"
         ))
         .hint("name another directory with `--data`"));
+    }
+    // What is left must not go on. Nothing is written into it to find out.
+    if old.join("lock").exists() && matches!(DirLock::take(old), Err(LockError::Held)) {
+        return Err(Failure::usage(format!(
+            "a recorder is running on {}, which would go on beside its successor",
+            old.display()
+        ))
+        .hint("stop it first"));
     }
     let found = check(old, settings).await?;
     if let Some(found) = &found {

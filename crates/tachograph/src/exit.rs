@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     NothingCaptured,
     /// Integrity failure: evidence was altered or damaged.
     Altered,
-    /// Verified, with recorded gaps.
+    /// Verified, with recorded gaps or incidents.
     Gaps,
     /// Something that verification needs is missing.
     NotVerifiable,
@@ -54,7 +54,7 @@ Exit codes:
    2  wrong usage: the command line or the configuration file
    6  nothing was captured
   10  integrity failure: evidence was altered or damaged
-  11  verified, with recorded gaps
+  11  verified, with recorded gaps or incidents
   12  not verifiable: something needed is missing
   `run` and `mcp` end with the exit code of the process they wrap.
 

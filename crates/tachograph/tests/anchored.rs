@@ -251,6 +251,17 @@ fn an_earlier_copy_is_refused_and_a_successor_commits_to_it() {
         assert!(err.contains(words), "{words}: {err}");
     }
     assert_eq!(events(&new, "log.successor").len(), 1);
+    // What is left must be left: nobody records there, and it is no place for another.
+    let within = other.join("within");
+    let (code, _, err) = run(&within, &args);
+    assert!(code == 2 && err.contains("lies in"), "{code}: {err}");
+    let running = Server::start(&other, &SERVE);
+    let (code, _, err) = run(&dir.path().join("newest"), &args);
+    assert!(
+        code == 2 && err.contains("a recorder is running on"),
+        "{code}: {err}"
+    );
+    running.end();
 }
 
 #[test]

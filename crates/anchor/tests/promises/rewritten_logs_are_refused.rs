@@ -102,6 +102,10 @@ async fn an_earlier_copy_and_a_fork_are_refused_by_witness_and_second_place() {
         failed.len() == 2 && failed.iter().all(|facts| facts["incident"] == true),
         "{failed:?}"
     );
+    // Which of the two was rewritten the log cannot say, and whoever verifies it is told.
+    let report = evidence::verify::run(&fork, &evidence::verify::Options::default(), &mut |_| ());
+    let report = report.unwrap();
+    assert_eq!((report.exit_code(), report.incidents.len()), (11, 2));
 
     // A new log commits to what was found.
     let found = check(&earlier, &by_both).await.unwrap();

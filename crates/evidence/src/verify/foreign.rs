@@ -29,8 +29,12 @@ pub fn run_log(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     let disk = LocalDisk::at(dir);
-    let bytes = stored::read(&disk, CHECKPOINT)?
-        .ok_or_else(|| Error::Missing("a log (the file `checkpoint`)".into()))?;
+    let bytes = match stored::read(&disk, CHECKPOINT) {
+        Err(error @ (Error::Damaged { .. } | Error::Altered { .. })) => {
+            return Ok(super::nothing_read(&error));
+        }
+        read => read?.ok_or_else(|| Error::Missing("a log (the file `checkpoint`)".into()))?,
+    };
     let mut report = Report::default();
     let read = Note::parse(&bytes).and_then(|note| {
         let head: Checkpoint = note.text().parse()?;

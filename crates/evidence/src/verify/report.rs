@@ -102,7 +102,7 @@ pub struct Fault {
 }
 
 impl Report {
-    /// 0: all well; 10: evidence was altered or damaged; 11: verified, with recorded gaps; 12: not verifiable.
+    /// 0: all well; 10: evidence was altered or damaged; 11: verified, with recorded gaps or incidents; 12: not verifiable.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.fault_count > 0 {

@@ -38,7 +38,12 @@ pub(crate) async fn execute(context: &Context, _args: Args) -> Result<ExitCode, 
             context.data.join("address").display()
         ))
         .because(&error)
-        .hint("it is written by `tacho serve`; start the recorder again to renew it")
+        .hint(match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "ask as the user that runs the recorder, or as one who may read its files"
+            }
+            _ => "it is written by `tacho serve`; start the recorder again to renew it",
+        })
     })?;
     let mut out = Out::new(context);
     if let Some(address) = &address {

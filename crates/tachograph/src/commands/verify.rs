@@ -27,7 +27,8 @@ use tlog::policy::Policy;
 Exit codes:
    0  everything verified
   10  evidence was altered or damaged: the first bad record is named
-  11  everything verified, and the record itself says what is missing from it (gaps)
+  11  everything verified, and the record itself says what is missing from it (gaps), or that
+      somebody outside knew another history of it (incidents)
   12  something that verification needs is missing
 
 What the record lies beside is not believed: say whom you trust. Without --policy and --roots
