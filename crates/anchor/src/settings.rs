@@ -61,7 +61,7 @@ impl Settings {
     /// Refuses what cannot work for the record in `data`.
     ///
     /// # Errors
-    /// [`Error::Setting`]: somebody without a usable address, a second place within the record.
+    /// [`Error::Setting`]: somebody without a usable address, a second place within the record, or around it.
     pub fn judge(&self, data: &Path) -> Result<(), Error> {
         for witness in self.witnesses() {
             submission_prefix(witness)?;
@@ -79,12 +79,18 @@ impl Settings {
                 return Err(Error::Setting("the second place has no name".into()));
             }
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
-            if real(place).starts_with(real(data)) {
-                return Err(Error::Setting(format!(
-                    "the second place {} lies within the record: whoever rewrites the one rewrites the other",
-                    place.display()
-                )));
-            }
+            let (there, here) = (real(place), real(data));
+            let how = if there.starts_with(&here) {
+                "lies within the record"
+            } else if here.starts_with(&there) {
+                "holds the record itself"
+            } else {
+                return Ok(());
+            };
+            return Err(Error::Setting(format!(
+                "the second place {} {how}: whoever rewrites the one rewrites the other",
+                place.display()
+            )));
         }
         Ok(())
     }

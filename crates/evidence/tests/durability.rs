@@ -780,6 +780,28 @@ fn what_was_torn_and_nothing_relies_on_keeps_no_recorder_from_starting() {
     }
 }
 
+/// The next segment is made ahead of need, by a thread that may be cut short with the process.
+#[test]
+fn a_segment_that_was_only_half_made_keeps_no_recorder_from_starting() {
+    let disk = SimDisk::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (acknowledged, next) = runtime().block_on(async {
+        let options = small(Path::new("unused"));
+        let recorder = Recorder::open_on(shared.clone(), None, &options).unwrap();
+        let (acknowledged, _) = append_until_failure(&recorder, 5).await;
+        recorder.publish().await.unwrap();
+        std::mem::forget(recorder);
+        let newest = shared.list("wal").unwrap().pop().unwrap();
+        let number: u64 = newest.strip_suffix(".wal").unwrap().parse().unwrap();
+        (acknowledged, format!("wal/{:016}.wal", number + 1))
+    });
+    for bytes in [0, 1, 31, 32, 4096] {
+        let left = disk.lose_power(&mut |n| n - 1);
+        left.write(&next, &vec![0; bytes]).unwrap();
+        check_recovered(left, &acknowledged);
+    }
+}
+
 #[test]
 fn nothing_is_acknowledged_once_settling_has_failed() {
     let disk = SimDisk::new();

@@ -89,18 +89,23 @@ pub fn begin_segment(number: u64) -> [u8; SEGMENT_HEADER_BYTES] {
     header
 }
 
-/// Checks the header of segment `number`. `Ok(false)`: a segment never begun. Its header is all zeros, or the first
-/// write into it was torn within the header and `bytes` hold nothing behind.
+/// Checks the header of segment `number`. `Ok(false)`: a segment never begun. Its header is all zeros, as far as it goes,
+/// because whoever made it was cut short; or the first write into it was torn within the header and `bytes` hold nothing
+/// behind.
 ///
 /// `bytes` are the segment, or its header and as much of what follows as shows whether anything does.
 ///
 /// # Errors
 /// A sentence on what is wrong: damage, another segment's file, or a newer version.
 pub fn check_segment(number: u64, bytes: &[u8]) -> Result<bool, String> {
+    let is_zero = |byte: &u8| *byte == 0;
     let Some(header) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else {
+        if bytes.iter().all(is_zero) {
+            return Ok(false);
+        }
         return Err(format!("{} bytes is too short for a segment", bytes.len()));
     };
-    if header.iter().all(|byte| *byte == 0) {
+    if header.iter().all(is_zero) {
         return Ok(false);
     }
     let whole = begin_segment(number);

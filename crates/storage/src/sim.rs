@@ -337,13 +337,23 @@ impl Disk for SimDisk {
     }
 
     fn allocate(&self, path: &str, len: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.lock()
+        // Made first and filled then, and who dies in between leaves it empty.
+        self.lock().apply("allocate", |state: &mut State, _, _| {
+            state.change(path, Change::Replaced(Vec::new()));
+            Ok(())
+        })?;
+        let filled = self
+            .lock()
             .apply("allocate", |state: &mut State, durably, _| {
                 state.take_room(len)?;
                 let zeros = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
                 state.rename(path, zeros, durably);
                 Ok(())
-            })?;
+            });
+        if let Err(error) = filled {
+            self.remove(path).ok();
+            return Err(error);
+        }
         Ok(self.at(path))
     }
 

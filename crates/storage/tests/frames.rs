@@ -167,6 +167,10 @@ fn a_segment_header_says_what_is_wrong() {
     let good = begin_segment(3);
     assert_eq!(check_segment(3, &good), Ok(true));
     assert_eq!(check_segment(3, &[0; SEGMENT_HEADER_BYTES]), Ok(false));
+    // Whoever made it was cut short.
+    for made in 0..SEGMENT_HEADER_BYTES {
+        assert_eq!(check_segment(3, &vec![0; made]), Ok(false), "{made}");
+    }
     // Torn within its first write, and the same with something behind: that was whole once.
     for torn in 1..28 {
         let mut bytes = [0; 64];

@@ -377,11 +377,17 @@ async fn a_second_place_that_is_not_there_is_not_made() {
     let standing = kept.handle.anchor_now().await.unwrap();
     assert!(standing.anchors[0].failing.is_none(), "{standing:?}");
     kept.close().await;
-    // One within the record is refused before anything is done.
-    let settings = Settings {
-        copy: Some(dir.path().join("record/place")),
-        ..on_demand()
-    };
-    let error = settings.judge(&dir.path().join("record")).unwrap_err();
-    assert!(error.to_string().contains("within the record"), "{error}");
+    // One in the same hands is refused before anything is done.
+    for (place, words) in [
+        (dir.path().join("record/place"), "within the record"),
+        (dir.path().to_owned(), "holds the record itself"),
+        (std::path::PathBuf::new(), "has no name"),
+    ] {
+        let settings = Settings {
+            copy: Some(place),
+            ..on_demand()
+        };
+        let error = settings.judge(&dir.path().join("record")).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
