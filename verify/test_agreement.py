@@ -226,7 +226,7 @@ def test_a_key_of_another_store(demo, traffic, tmp_path, path):
 @pytest.mark.parametrize("changes", [
     {"size": 0}, {"size": 1}, {"size": 1 << 40}, {"volume_len": 0}, {"volume_len": 16}, {"volume_len": 1 << 40}, {"volume": 2},
     {"segment": 1, "offset": 32}, {"phase": "running"}, {"phase": "recovering"}, {"phase": "gone"}, {"version": 99},
-    {"size": -1}, {"size": "1"}, {"next_chunk": None}, {"open_calls": []},
+    {"volume": 1 << 40}, {"volume": (1 << 64) - 1}, {"size": -1}, {"size": "1"}, {"next_chunk": None}, {"open_calls": []},
 ], ids=str)
 def test_a_position_that_is_not_true(store, changes):
     forging.edit_state(store, **changes)

@@ -34,6 +34,8 @@ _MAX_BLOCK_BYTES = 64 << 20
 _CHUNKS, _BODIES = 1, 2
 _BODIES_PER_SEED = 1 << 20
 _CACHED_BYTES = 64 << 20
+#: Volumes that may be missing: that many never were, however far a position claims to be.
+_MAX_MISSING = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Vault:
         #: Files of which something is broken.
         self.broken: set[str] = set()
         for number in range(1, state.volume + 1):
+            if len(self.missing) > _MAX_MISSING:
+                raise corrupt("state", f"it tells of {state.volume} volumes, and {_MAX_MISSING} and more of them are missing")
             newest = number == state.volume
             try:
                 data = store.map(volume_path(number))

@@ -52,6 +52,9 @@ impl Without {
     }
 }
 
+/// Volumes that may be missing where the rest is read all the same: that many never were, however far a position claims to be.
+const MAX_MISSING: usize = 1 << 16;
+
 /// Body blocks kept at once.
 const BODY_BLOCKS: usize = 16;
 
@@ -89,6 +92,11 @@ impl Vault {
         broken.flat_map(|without| without.broken.values())
     }
 
+    /// Whether `error` says why a volume is broken.
+    pub(crate) fn is_of_broken(&self, error: &Error) -> bool {
+        self.broken().any(|broken| broken.place() == error.place())
+    }
+
     /// Looks at what volumes hold up to `newest` and, in that one, up to `len`.
     pub(crate) fn refresh(&mut self, disk: &dyn Disk, newest: u64, len: u64) -> Result<(), Error> {
         let known = self.volumes.last().map_or(1, |volume| volume.number);
@@ -101,6 +109,12 @@ impl Vault {
             };
             if error.is_absence() {
                 without.missing.insert(number);
+                if without.missing.len() > MAX_MISSING {
+                    let detail = format!(
+                        "it tells of {newest} volumes, and {MAX_MISSING} and more of them are missing"
+                    );
+                    return Err(Error::damaged("state", detail));
+                }
             } else if matches!(error, Error::Damaged { .. } | Error::Altered { .. }) {
                 without.broken.insert(number, error.clone());
                 self.volumes.retain(|volume| volume.number != number);

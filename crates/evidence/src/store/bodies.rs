@@ -9,9 +9,13 @@ use crate::wal_view::WalView;
 use event::BodyRef;
 use std::collections::hash_map;
 
+/// Missing volumes that are named for one body.
+const MAX_NAMED: usize = 8;
+
 /// Something that no volume holds: it lay in one that is missing or broken, where one is.
 fn not_there(inner: &Inner, what: String) -> Error {
-    let missing: Vec<String> = inner.vault.missing().collect();
+    // A hostile position can have any number of them, and this is said of every body.
+    let missing: Vec<String> = inner.vault.missing().take(MAX_NAMED).collect();
     match inner.vault.broken().next() {
         Some(error) if missing.is_empty() => error.clone(),
         _ if missing.is_empty() => Error::Missing(what),
@@ -36,8 +40,7 @@ impl Store {
     pub(crate) fn is_of_lost_volume(&self, error: &Error) -> bool {
         let vault = &self.lock().vault;
         let lost = vault.missing().next().is_some() || vault.broken().next().is_some();
-        let is_broken = |broken: &Error| broken.place() == error.place();
-        lost && matches!(error, Error::Missing(_)) || vault.broken().any(is_broken)
+        lost && matches!(error, Error::Missing(_)) || vault.is_of_broken(error)
     }
 
     fn record(&self, inner: &mut Inner, id: u64) -> Result<BodyRecord, Error> {
@@ -182,7 +185,7 @@ impl Store {
         let inner = &mut *self.lock();
         let record = match self.record(inner, body.id) {
             Err(Error::Missing(_)) => return Ok(false),
-            Err(_) if inner.vault.broken().next().is_some() => return Ok(false),
+            Err(error) if inner.vault.is_of_broken(&error) => return Ok(false),
             other => other?,
         };
         // A recipe may claim any number of chunks: they are looked for block by block.
