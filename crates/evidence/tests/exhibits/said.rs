@@ -90,23 +90,27 @@ fn the_script_verifies_any_event_and_says_what_it_could_not_check() {
     }
 }
 
+/// A record of what `what` does, with its last head published.
+fn recorded(dir: &Path, what: impl AsyncFnOnce(&evidence::Recorder, event::Draft)) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(dir)).unwrap();
+        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+        what(&recorder, draft).await;
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+}
+
 #[test]
 fn a_head_of_a_later_epoch_is_verified_under_the_first_key() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let recorder = evidence::Recorder::open(evidence::Options::new(dir.path())).unwrap();
-        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+    recorded(dir.path(), async |recorder, draft| {
         for _ in 0..3 {
             recorder.append(&draft).await.unwrap();
             recorder.rotate().await.unwrap();
         }
         recorder.append(&draft).await.unwrap();
-        recorder.publish().await.unwrap();
-        recorder.close().await.unwrap();
     });
     let store = Store::open(dir.path()).unwrap();
     let vkey = store.verifier_key();
@@ -327,13 +331,7 @@ fn a_mistake_in_what_is_asked_is_said_and_is_no_verdict() {
 #[test]
 fn a_revoked_key_is_left_to_those_who_have_the_log() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let recorder = evidence::Recorder::open(evidence::Options::new(dir.path())).unwrap();
-        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+    recorded(dir.path(), async |recorder, draft| {
         recorder.append(&draft).await.unwrap();
         recorder.publish().await.unwrap();
         recorder
@@ -341,8 +339,6 @@ fn a_revoked_key_is_left_to_those_who_have_the_log() {
             .await
             .unwrap();
         recorder.append(&draft).await.unwrap();
-        recorder.publish().await.unwrap();
-        recorder.close().await.unwrap();
     });
     let store = Store::open(dir.path()).unwrap();
     let vkey = store.verifier_key();
