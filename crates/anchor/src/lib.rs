@@ -40,4 +40,4 @@ pub use keeper::{Handle, Keeper};
 pub use kept::{Kept, kept};
 pub use settings::{Authority, Settings, Trusted};
 pub use standing::{Anchored, Failing, Kind, Quorum, Standing};
-pub use successor::{Succession, Successor, succession};
+pub use successor::{Left, Succession, Successor, succession};

@@ -6,7 +6,7 @@ use crate::facts::{self, shortened};
 use crate::head::sha256;
 use event::{Draft, Line, Source};
 use evidence::Store;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use storage::read_regular;
 use tlog::note::MAX_NOTE_BYTES;
@@ -17,9 +17,7 @@ const FIRST_EVENTS: usize = 64;
 /// What was found of the log that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Successor {
-    origin: String,
-    size: u64,
-    root: String,
+    left: Left,
     checkpoint_sha256: Option<String>,
     mark: Option<Mark>,
     reason: String,
@@ -39,9 +37,11 @@ impl Successor {
             false => shortened(&doubts.join("; ")),
         };
         Ok(Self {
-            origin: store.origin().to_owned(),
-            size,
-            root: store.root(size)?.to_string(),
+            left: Left {
+                origin: store.origin().to_owned(),
+                size,
+                root: store.root(size)?.to_string(),
+            },
             checkpoint_sha256: read_regular(&old.join("log/checkpoint"), MAX_NOTE_BYTES as u64)
                 .ok()
                 .map(|bytes| hex::encode(sha256(&bytes))),
@@ -56,9 +56,9 @@ impl Successor {
         facts::draft(
             event::Kind::LogSuccessor,
             json!({
-                "origin": self.origin,
-                "size": self.size,
-                "root": self.root,
+                "origin": self.left.origin,
+                "size": self.left.size,
+                "root": self.left.root,
                 "checkpoint_sha256": self.checkpoint_sha256,
                 "mark": self.mark,
                 "reason": self.reason,
@@ -68,16 +68,39 @@ impl Successor {
 
     /// The log that is left.
     #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
+    pub fn left(&self) -> &Left {
+        &self.left
+    }
+}
+
+/// A log that was left, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub origin: String,
+    /// How many events it had.
+    pub size: u64,
+    /// The root over them (RFC 6962, section 2.1), in base64.
+    pub root: String,
+}
+
+impl Left {
+    /// As a `log.successor` event says it; `None` where it does not.
+    fn said(facts: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| Some(facts.get(name)?.as_str()?.to_owned());
+        Some(Self {
+            origin: text("origin")?,
+            size: facts.get("size")?.as_u64()?,
+            root: text("root")?,
+        })
     }
 }
 
 /// What a record says of a log before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Succession {
-    /// It succeeds the log of this origin.
-    Of(String),
+    /// It succeeds this log.
+    Of(Left),
     /// It began as a log of its own.
     OfNone,
     /// It is too young to have said anything: its first recorder was cut off among its own first events.
@@ -94,9 +117,13 @@ pub fn succession(dir: &Path) -> Result<Succession, Error> {
         let entry = entry?;
         let line = Line::parse(&entry.line).map_err(|error| Error::Local(error.to_string()))?;
         if line.kind == event::Kind::LogSuccessor.as_str() {
-            let facts = line.facts.unwrap_or_default();
-            let named = facts.get("origin").and_then(|name| name.as_str());
-            return Ok(Succession::Of(named.unwrap_or_default().to_owned()));
+            let left = Left::said(&line.facts.unwrap_or_default());
+            return left.map(Succession::Of).ok_or_else(|| {
+                Error::Local(format!(
+                    "event {} does not say which log was left",
+                    line.seq
+                ))
+            });
         }
         let ended = line.kind == event::Kind::RecorderStop.as_str();
         if ended || line.source != Source::Recorder.as_str() {

@@ -2,9 +2,11 @@
 //! last copy after it.
 
 use crate::config::Config;
+use crate::describe::counted;
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::record;
+use crate::shell;
 use anchor::{Checked, Handle, Keeper, Settings, Succession, Successor};
 use evidence::Recorder;
 use std::path::{Path, PathBuf};
@@ -140,7 +142,7 @@ async fn check(data: &Path, settings: &Settings) -> Result<Option<Checked>, Fail
             .because(&error)
             .hint(format!(
                 "find out what is wrong with it: `tacho verify --data {}`",
-                data.display()
+                shell::word(data)
             )),
         })
 }
@@ -162,7 +164,8 @@ fn refuse_doubt(data: &Path, checked: &Checked) -> Result<(), Failure> {
     let failure = Failure::with_exit(Exit::Altered, message);
     Err(doubts.into_iter().fold(failure, Failure::cause).hint(format!(
         "put the right copy of the record back, or leave this one as it is and begin another that commits to it: \
-         `tacho serve --data NEW --successor-of {here}`, with the same --config"
+         `tacho serve --data NEW --successor-of {}`, with the same --config",
+        shell::word(data)
     )))
 }
 
@@ -230,22 +233,28 @@ async fn succeed(
         return Ok(Some(successor));
     }
     let begun = anchor::succession(data).map_err(|error| unreadable(&error))?;
-    let (here, old) = (data.display(), old.display());
-    match begun {
-        Succession::NotSaid => Ok(Some(successor)),
-        Succession::Of(origin) if origin == successor.origin() => Ok(None),
-        Succession::Of(origin) => Err(Failure::usage(format!(
-            "{here} already succeeds another log, {origin}, and not the one in {old}, {}",
-            successor.origin()
-        ))
-        .hint(format!(
-            "leave `--successor-of` out to go on with it, or begin another: `tacho serve --data NEW --successor-of {old}`"
-        ))),
-        Succession::OfNone => Err(Failure::usage(format!(
-            "{here} holds a log that began without succeeding the one in {old}"
-        ))
-        .hint(format!(
-            "leave `--successor-of` out to go on with it, or begin another: `tacho serve --data NEW --successor-of {old}`"
-        ))),
-    }
+    let (here, there, left) = (data.display(), old.display(), successor.left());
+    let another = match begun {
+        Succession::NotSaid => return Ok(Some(successor)),
+        Succession::Of(said) if said == *left => return Ok(None),
+        Succession::Of(said) if said.origin == left.origin => format!(
+            "{here} already succeeds this log, {}, as it was at {} with the root {}, and in {there} it has {} with the root {}",
+            said.origin,
+            counted(said.size, "event"),
+            said.root,
+            counted(left.size, "event"),
+            left.root
+        ),
+        Succession::Of(said) => format!(
+            "{here} already succeeds another log, {}, and not the one in {there}, {}",
+            said.origin, left.origin
+        ),
+        Succession::OfNone => {
+            format!("{here} holds a log that began without succeeding the one in {there}")
+        }
+    };
+    Err(Failure::usage(another).hint(format!(
+        "leave `--successor-of` out to go on with it, or begin another: `tacho serve --data NEW --successor-of {}`",
+        shell::word(old)
+    )))
 }

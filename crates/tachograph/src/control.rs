@@ -5,6 +5,7 @@
 //! alone (mode 0600); agents reach another one. It reads nothing of the record out.
 
 use crate::failure::Failure;
+use crate::shell;
 use anchor::Handle;
 use evidence::Recorder;
 use gateway::socket::Reach;
@@ -200,7 +201,7 @@ pub(crate) async fn ask(data: &Path, order: &Order) -> Result<Value, Failure> {
             .because(error)
             .hint(format!(
                 "start it: `tacho serve --data {}`; or run this as the user that runs it",
-                data.display()
+                shell::word(data)
             ))
     };
     let exchange = async {

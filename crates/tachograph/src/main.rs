@@ -25,6 +25,7 @@ mod operator;
 mod out;
 mod pretty;
 mod record;
+mod shell;
 mod signals;
 mod standing;
 mod summary;

@@ -3,8 +3,10 @@
 
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
+use crate::shell;
 use event::{Line, LineError};
 use evidence::{Entry, Error, Store, VaultKey};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The word that stands for the newest run.
@@ -35,14 +37,15 @@ pub(crate) fn open_with(data: &Path, key: Option<VaultKey>) -> Result<Store, Fai
     let here = data.display();
     match std::fs::metadata(data.join("format")) {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             let what = if data.is_dir() {
                 "holds no record"
             } else {
                 "does not exist"
             };
             return Err(Failure::new(format!("{here} {what}")).hint(format!(
-                "name the directory with `--data DIR`, or begin a record with `tacho serve --data {here}`"
+                "name the directory with `--data DIR`, or begin a record with `tacho serve --data {}`",
+                shell::word(data)
             )));
         }
         Err(error) => {
@@ -115,17 +118,27 @@ pub(crate) fn unreadable(data: &Path, error: &Error) -> Failure {
     let failure = Failure::new(format!("cannot use the record in {here}")).because(error);
     match error {
         Error::InUse { .. } => failure.hint(format!(
-            "a recorder already writes there; see `tacho status --data {here}`, or name another directory with `--data`"
+            "a recorder already writes there; see `tacho status --data {}`, or name another directory with `--data`",
+            shell::word(data)
         )),
         Error::Newer { .. } => failure.hint("use a `tacho` at least as new as the one that wrote the record"),
         Error::Damaged { .. } | Error::Altered { .. } => {
-            failure.hint(format!("find out how much is damaged: `tacho verify --data {here}`"))
+            failure.hint(format!(
+                "find out how much is damaged: `tacho verify --data {}`",
+                shell::word(data)
+            ))
         }
         Error::NotARecord { .. } => failure.hint(
             "name a new or an empty directory with `--data DIR`; nothing was written into this one",
         ),
         Error::Full(_) => failure.hint("make room on the disk; nothing that was recorded is lost"),
         Error::Missing(_) => failure.hint("restore the missing file from a copy of the record"),
+        Error::Io { kind: ErrorKind::PermissionDenied, .. } => failure.hint(
+            "run this as the user who records there, or name a directory of your own with `--data DIR`",
+        ),
+        Error::Io { kind: ErrorKind::ReadOnlyFilesystem, .. } => failure.hint(
+            "it is mounted to be read only: mount it to be written, or name another directory with `--data DIR`",
+        ),
         _ => match how_to_open(error) {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -169,7 +182,7 @@ pub(crate) fn parse(data: &Path, entry: Result<Entry, Error>) -> Result<Event, F
                 }
                 _ => failure.hint(format!(
                     "find out whether it was altered: `tacho verify --data {}`",
-                    data.display()
+                    shell::word(data)
                 )),
             })
         }
@@ -256,6 +269,22 @@ mod tests {
     use super::*;
 
     const RUNS: [&str; 3] = ["01JD3X7K2M9QW", "01JD3X7KZZZZZ", "nightly-import"];
+
+    #[test]
+    fn who_may_not_write_there_is_told_what_to_do() {
+        for (kind, words) in [
+            (ErrorKind::PermissionDenied, "the user who records there"),
+            (ErrorKind::ReadOnlyFilesystem, "mount it to be written"),
+        ] {
+            let error = Error::Io {
+                what: "locking /mnt/x".to_owned(),
+                detail: kind.to_string(),
+                kind,
+            };
+            let told = format!("{:?}", unreadable(Path::new("/mnt/x"), &error));
+            assert!(told.contains(words), "{told}");
+        }
+    }
 
     #[test]
     fn a_run_is_named_by_its_id_or_a_beginning_or_last() {

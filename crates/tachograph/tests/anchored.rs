@@ -251,6 +251,15 @@ fn an_earlier_copy_is_refused_and_a_successor_commits_to_it() {
         assert!(err.contains(words), "{words}: {err}");
     }
     assert_eq!(events(&new, "log.successor").len(), 1);
+    // Nor is one that succeeds this log as it was elsewhere.
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", data.to_str().unwrap()]);
+    let (code, out, err) = run(&new, &args);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("as it was at"), "{err}");
+    assert_eq!(events(&new, "log.successor").len(), 1);
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", other.to_str().unwrap()]);
     // What is left must be left: nobody records there, and it is no place for another.
     let within = other.join("within");
     let (code, _, err) = run(&within, &args);

@@ -154,6 +154,12 @@ fn the_demo_is_one_document_for_a_script_and_keeps_to_the_directory_that_is_name
     assert_eq!(told["altered"]["verify"]["exit_code"], 10);
     assert_eq!(told["altered"]["record"], altered.to_str().unwrap());
     assert!(altered.join("log/checkpoint").exists());
+    let mut left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["record", "record-altered"], "and nothing else");
 
     // The copy was signed, and says so; what signs it is not for these events.
     let done = tacho(&["verify", "--data", altered.to_str().unwrap()]);
@@ -175,6 +181,21 @@ fn the_demo_is_one_document_for_a_script_and_keeps_to_the_directory_that_is_name
         "{}",
         refused.err
     );
+
+    // The directory may be the one that the command runs in.
+    let here = dir.path().join("here it is");
+    std::fs::create_dir(&here).unwrap();
+    let done = command(&["demo", "--data", ".", "--tamper"])
+        .env("TMPDIR", dir.path())
+        .current_dir(&here)
+        .output()
+        .unwrap();
+    let done = stage::Done::from(done);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(here.join("log/checkpoint").exists());
+    // A command that it shows can be typed.
+    let shown = format!("verify --data '{}-altered'", here.display());
+    assert!(done.out.contains(&shown), "{}", done.out);
 }
 
 #[test]

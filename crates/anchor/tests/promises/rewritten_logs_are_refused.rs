@@ -110,7 +110,7 @@ async fn an_earlier_copy_and_a_fork_are_refused_by_witness_and_second_place() {
     // A new log commits to what was found.
     let found = check(&earlier, &by_both).await.unwrap();
     let successor = Successor::of(&earlier, found.as_ref()).unwrap();
-    assert_eq!(successor.origin(), key.name());
+    assert_eq!(successor.left().origin, key.name());
     let draft = successor.draft();
     let stated = draft.facts.unwrap();
     assert_eq!(stated["size"], found.unwrap().size);

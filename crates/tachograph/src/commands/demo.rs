@@ -5,6 +5,7 @@ use crate::demo::{AGENT, Agent, Change, MCP_SERVER, Places, RUN, Stage, Step, al
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{BAD, DIM, HEAD, MODEL, Out, PLAIN, TOOL};
+use crate::shell;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -64,6 +65,7 @@ pub(crate) async fn execute(
         tell(recorder, &places, &args, &mut out).await?;
     }
     out.flush()?;
+    places.clear();
     Ok(Exit::Done.into())
 }
 
@@ -248,7 +250,7 @@ async fn show(out: &mut Out, data: &Path, words: &[&str]) -> Result<i32, Failure
         (DIM, "$ "),
         (
             HEAD,
-            &format!("tacho {} --data {}", words.join(" "), data.display()),
+            &format!("tacho {} --data {}", words.join(" "), shell::word(data)),
         ),
     ])?;
     out.flush()?;
@@ -321,12 +323,15 @@ fn invite(out: &mut Out, recorder: &Recorder, data: &Path) -> Result<(), Failure
         PLAIN,
         &format!(
             "  an MCP server over stdio: tacho mcp --agent mine --server NAME --data {} -- COMMAND",
-            data.display()
+            shell::word(data)
         ),
     )])?;
     out.line(&[(
         PLAIN,
-        &format!("and watch: tacho events --follow --data {}", data.display()),
+        &format!(
+            "and watch: tacho events --follow --data {}",
+            shell::word(data)
+        ),
     )])?;
     out.line(&[(DIM, "Ctrl-C stops it.")])?;
     out.flush()

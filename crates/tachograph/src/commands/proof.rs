@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::{DIM, HEAD, Out, PLAIN};
 use crate::record;
+use crate::shell;
 use crate::summary::grouped;
 use evidence::{Error, Exhibit, Store};
 use std::path::PathBuf;
@@ -106,6 +107,9 @@ fn write(
     }
     out.line(&[(
         DIM,
-        &format!("check it: {here}/verify.sh --vkey KEY --roots FILE.pem --witnesses POLICY"),
+        &format!(
+            "check it: {} --vkey KEY --roots FILE.pem --witnesses POLICY",
+            shell::word(&dir.join("verify.sh"))
+        ),
     )])
 }

@@ -6,6 +6,7 @@ use crate::commands::mcp::{end, not_started};
 use crate::exit::Exit;
 use crate::failure::{Failure, note};
 use crate::link::{Link, LinkError};
+use crate::shell;
 use crate::wrap::child::{Manner, Process, Signals};
 use crate::wrap::{self, exit_code};
 use gateway::socket::{Ended, Hello, PROTOCOL, Role};
@@ -150,7 +151,7 @@ fn unreachable(data: &Path, error: &LinkError) -> Failure {
         .because(error)
         .hint(format!(
             "start the recorder with `tacho serve --data {}`",
-            data.display()
+            shell::word(data)
         ))
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Failure, note};
 use crate::observe::{observe, traffic};
 use crate::operator::Operator;
 use crate::signals::Signals;
-use crate::{build, logging, record};
+use crate::{build, logging, record, shell};
 use evidence::Recorder;
 use gateway::Gateway;
 use gateway::socket::Listener;
@@ -194,7 +194,7 @@ async fn listen(option: &str, address: SocketAddr, data: &Path) -> Result<TcpLis
                 format!(
                     "a recorder may be running as process {}: see `tacho status --data {}`",
                     running.pid,
-                    data.display()
+                    shell::word(data)
                 )
             }
             _ => format!("choose another with `{option} HOST:PORT`; port 0 picks a free one"),

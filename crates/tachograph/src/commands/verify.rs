@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::out::Out;
 use crate::record;
+use crate::shell;
 use crate::when;
 use bar::Bar;
 use evidence::Error;
@@ -249,6 +250,6 @@ fn is_of_another_tool(log: &Path) -> Result<(), Failure> {
     ))
     .hint(format!(
         "verify it with `tacho verify --data {}`",
-        record.display()
+        shell::word(record)
     )))
 }

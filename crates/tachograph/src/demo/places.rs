@@ -13,6 +13,8 @@ pub(crate) struct Places {
     pub(crate) own: PathBuf,
     /// Where a copy of the record is altered.
     pub(crate) altered: PathBuf,
+    /// Whether the record lies elsewhere than in `own`.
+    apart: bool,
 }
 
 impl Places {
@@ -28,12 +30,14 @@ impl Places {
                 altered: beside(&context.data)?,
                 record: context.data.clone(),
                 own,
+                apart: true,
             }
         } else {
             Self {
                 altered: own.join("altered"),
                 record: own.join("record"),
                 own,
+                apart: false,
             }
         };
         refuse_what_is_there(&places.record)?;
@@ -46,6 +50,14 @@ impl Places {
             })?;
         }
         Ok(places)
+    }
+
+    /// Leaves nothing behind but the record and what was altered. A demo that failed leaves the recorder's log, too.
+    pub(crate) fn clear(&self) {
+        if self.apart {
+            // What cannot be removed lies in the temporary folder, where somebody clears up some day.
+            fs_err::remove_dir_all(&self.own).ok();
+        }
     }
 }
 
