@@ -33,10 +33,6 @@ SYNCS = ("fsync", "fdatasync", "syncfs")
 
 FAULTS = ("EIO", "ENOSPC", "KILL")
 
-#: Of calls of one name that follow each other on one file, these many at either end are failed, and of those between every
-#: so manieth: a long upload makes hundreds of batches, each written and synced like the one before.
-ALIKE_AT_AN_END, ALIKE_BETWEEN = 8, 50
-
 #: The fault fell on something that is no file of the record.
 ELSEWHERE = float("nan")
 
@@ -259,8 +255,7 @@ def occurrences(lines: list[str], owns: Callable[[str], bool], beside: bool = Fa
     """The calls on files that matter, each with its number among all of its name in its thread. `beside`: only those that
     the first thread does not make."""
     counts: dict[tuple[str, str], int] = {}
-    #: By thread and name: the calls in a row on one file.
-    rows: dict[tuple[str, str], list[tuple[str, list[int]]]] = {}
+    found: set[tuple[str, int]] = set()
     first = ""
     for line in lines:
         call = re.match(r"(?:(\d+) +)?[\d.]+ (\w+)\(", line)
@@ -269,18 +264,6 @@ def occurrences(lines: list[str], owns: Callable[[str], bool], beside: bool = Fa
         thread, name = call.group(1) or "", call.group(2)
         nth = counts[thread, name] = counts.get((thread, name), 0) + 1
         first = first or thread
-        if not owns(line) or beside and thread == first:
-            continue
-        named = re.search(r"<(/[^>]*)>", line)
-        file = named.group(1) if named else line
-        row = rows.setdefault((thread, name), [])
-        if not row or row[-1][0] != file:
-            row.append((file, []))
-        row[-1][1].append(nth)
-    return sorted({(name, nth) for (_, name), row in rows.items() for _, alike in row for nth in distinct(alike)})
-
-
-def distinct(alike: list[int]) -> list[int]:
-    """Those of calls alike that are worth failing."""
-    end = ALIKE_AT_AN_END
-    return alike[:end] + alike[end:-end:ALIKE_BETWEEN] + alike[end:][-end:]
+        if owns(line) and not (beside and thread == first):
+            found.add((name, nth))
+    return sorted(found)

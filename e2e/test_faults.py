@@ -2,7 +2,7 @@
 altered. Of the witness: it agrees to no second history of a log, and forgets nothing that it agreed to.
 
 A fault costs a second or less, so that a run takes a seeded sample, at least one of each kind; what did not fit is said.
-  TACHO_FAULTS=all          plays every one; of many alike in a row their ends and a sample
+  TACHO_FAULTS=all          plays every one
   TACHO_FAULTS=90           seconds to spend on either (default 60 and 25)
   TACHO_FAULTS_SEED=7       another sample
   TACHO_FAULTS_ONLY=CASE    one alone, as a failure names it, e.g. seal:settler:fsync:3:EIO

@@ -3,12 +3,18 @@
 use crate::*;
 use evidence::Error;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use testkit::authority::{Authority, EC};
+
+/// A user of no rights at all.
+const NOBODY: u32 = 65534;
 
 #[test]
 fn the_script_is_short_and_shellcheck_has_nothing_to_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exhibit/verify.sh");
-    assert!(std::fs::read_to_string(&path).unwrap().lines().count() <= 72);
+    assert!(std::fs::read_to_string(&path).unwrap().lines().count() <= 60);
     match Command::new("shellcheck").arg(&path).output() {
         Ok(done) => assert!(
             done.status.success(),
@@ -325,6 +331,31 @@ fn a_mistake_in_what_is_asked_is_said_and_is_no_verdict() {
         assert!(said.contains(words), "{arguments:?}: {said}");
         assert!(said.contains("usage: verify.sh"), "{arguments:?}: {said}");
         assert!(!said.contains("VALID"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_neither_good_nor_bad() {
+    let anchored = Anchored::new();
+    let dir = tempfile::tempdir().unwrap();
+    write(&Store::open(anchored.path()).unwrap(), 3, dir.path());
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    mode(dir.path(), 0o755);
+    for name in ["event.json", "checkpoint", "SHA256SUMS"] {
+        mode(&dir.path().join(name), 0o000);
+        let mut command = Command::new("bash");
+        command.arg(dir.path().join("verify.sh"));
+        if rustix::process::geteuid().is_root() {
+            // Whom permissions do not keep out.
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert_eq!(done.status.code(), Some(12), "{name}: {said}");
+        assert_eq!(said, format!("UNVERIFIABLE  {name} may not be read\n"));
+        mode(&dir.path().join(name), 0o644);
     }
 }
 
