@@ -75,6 +75,9 @@ impl Settings {
             })?;
         }
         if let Some(place) = &self.copy {
+            if place.as_os_str().is_empty() {
+                return Err(Error::Setting("the second place has no name".into()));
+            }
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
             let (there, here) = (real(place), real(data));
             let how = if there.starts_with(&here) {

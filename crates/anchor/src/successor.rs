@@ -85,6 +85,16 @@ pub struct Left {
 }
 
 impl Left {
+    /// Whether the record in `dir` holds it: the same log, at least as long, with the same root there.
+    ///
+    /// # Errors
+    /// [`Error::Local`] where it cannot be read.
+    pub fn is_in(&self, dir: &Path) -> Result<bool, Error> {
+        let store = Store::open(dir)?;
+        let same = self.origin == store.origin() && self.size <= store.len();
+        Ok(same && self.root == store.root(self.size)?.to_string())
+    }
+
     /// As a `log.successor` event says it; `None` where it does not.
     fn said(facts: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| Some(facts.get(name)?.as_str()?.to_owned());

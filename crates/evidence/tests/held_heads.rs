@@ -263,3 +263,26 @@ fn heads_of_another_tools_log_are_judged_by_the_policys_keys() {
         (Verdict::Unverifiable, 12)
     );
 }
+
+#[test]
+fn every_claim_about_another_tools_log_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = "log.example/other";
+    let key = SigningKey::from_seed(origin, &[1; 32]).unwrap();
+    let sign = |head: &Checkpoint| head.sign(&key).unwrap().to_string();
+    let head = foreign(dir.path(), &["a", "b"], sign);
+    let of_others = Checkpoint::new(origin, 2, Hash::new([9; 32])).unwrap();
+    for (checkpoint, exit) in [
+        (head, 12),
+        (String::new(), 10),
+        ("no note at all".to_owned(), 10),
+        (sign(&of_others), 10),
+    ] {
+        std::fs::write(dir.path().join("checkpoint"), &checkpoint).unwrap();
+        let report = run_log(dir.path(), &Options::default(), &mut |_| ()).unwrap();
+        assert_eq!(report.exit_code(), exit, "{checkpoint}");
+        for claim in &report.claims {
+            assert!(!claim.detail.is_empty(), "{checkpoint}: {claim:?}");
+        }
+    }
+}

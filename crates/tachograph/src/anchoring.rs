@@ -237,6 +237,17 @@ async fn succeed(
     let another = match begun {
         Succession::NotSaid => return Ok(Some(successor)),
         Succession::Of(said) if said == *left => return Ok(None),
+        // It was used again. What was committed to is there, and to refuse would leave nobody recording.
+        Succession::Of(said) if said.is_in(old).map_err(|error| unreadable(&error))? => {
+            note(&format!(
+                "warning: {here} succeeds log {} as it was at {}; in {there} it has {}, and {here} commits to none behind the first {}",
+                said.origin,
+                counted(said.size, "event"),
+                counted(left.size, "event"),
+                said.size
+            ));
+            return Ok(None);
+        }
         Succession::Of(said) if said.origin == left.origin => format!(
             "{here} already succeeds this log, {}, as it was at {} with the root {}, and in {there} it has {} with the root {}",
             said.origin,

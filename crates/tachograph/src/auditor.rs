@@ -1,6 +1,7 @@
 //! What an auditor brings along: files to hold the record against, the key that opens its bodies.
 
 use crate::failure::{Failure, note};
+use crate::shell;
 use evidence::VaultKey;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,9 @@ fn key(path: &Path) -> Result<VaultKey, Failure> {
         && mode & 0o077 != 0
     {
         note(&format!(
-            "warning: others may read {here} (mode {mode:04o}), and with it every body: `chmod 600 {here}`",
-            here = path.display()
+            "warning: others may read {here} (mode {mode:04o}), and with it every body: `chmod 600 {word}`",
+            here = path.display(),
+            word = shell::word(path)
         ));
     }
     Ok(key)

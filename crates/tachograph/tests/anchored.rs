@@ -251,13 +251,31 @@ fn an_earlier_copy_is_refused_and_a_successor_commits_to_it() {
         assert!(err.contains(words), "{words}: {err}");
     }
     assert_eq!(events(&new, "log.successor").len(), 1);
-    // Nor is one that succeeds this log as it was elsewhere.
+    // Nor one that succeeds this log with another history, be it as long.
+    let fork = dir.path().join("fork");
+    copy_all(&other, &fork);
+    let third = dir.path().join("third");
     args.truncate(SERVE.len());
-    args.extend(["--successor-of", data.to_str().unwrap()]);
-    let (code, out, err) = run(&new, &args);
+    args.extend(["--successor-of", fork.to_str().unwrap()]);
+    Server::start(&fork, &SERVE).end();
+    Server::start(&third, &args).end();
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", other.to_str().unwrap()]);
+    let (code, out, err) = run(&third, &args);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("as it was at"), "{err}");
-    assert_eq!(events(&new, "log.successor").len(), 1);
+    Server::start(&other, &SERVE).end();
+    let (code, out, err) = run(&third, &args);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("with the root"), "{err}");
+    // What was left and used again keeps nobody from recording.
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", fork.to_str().unwrap()]);
+    Server::start(&fork, &SERVE).end();
+    Server::start(&third, &args).end();
+    assert_eq!(events(&third, "log.successor").len(), 1);
+    args.truncate(SERVE.len());
+    args.extend(["--successor-of", other.to_str().unwrap()]);
     args.truncate(SERVE.len());
     args.extend(["--successor-of", other.to_str().unwrap()]);
     // What is left must be left: nobody records there, and it is no place for another.

@@ -273,9 +273,9 @@ impl Token {
         let io = |error: std::io::Error| self.error(&format!("its PIN file: {error}"));
         let file = storage::open_regular(path).map_err(io)?;
         if file.metadata().map_err(io)?.permissions().mode() & OTHERS != 0 {
-            let path = path.display();
             return Err(self.error(&format!(
-                "others may read its PIN in {path}: `chmod 600 {path}`"
+                "others may read its PIN in {}: take their right to it away (mode 0600)",
+                path.display()
             )));
         }
         let mut pin = Zeroizing::new(String::with_capacity(PIN_BUFFER_BYTES));

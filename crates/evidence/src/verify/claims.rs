@@ -105,6 +105,9 @@ pub struct Claim {
     pub detail: String,
 }
 
+/// Of a claim for which nobody said anything.
+const NOTHING_FOR_IT: &str = "nothing that was found speaks for it";
+
 /// Sentences of one claim that are told; the faults tell the rest.
 const MAX_REASONS: usize = 4;
 
@@ -148,7 +151,11 @@ pub(super) fn judge(faults: &[Fault], notes: &Notes) -> Vec<Claim> {
             let (verdict, detail) = if !refuted.is_empty() {
                 (Verdict::Invalid, refuted)
             } else if !doubts.is_empty() || grounds.is_empty() {
-                (Verdict::Unverifiable, doubts)
+                let detail = match doubts.is_empty() {
+                    true => NOTHING_FOR_IT.to_owned(),
+                    false => doubts,
+                };
+                (Verdict::Unverifiable, detail)
             } else {
                 (Verdict::Valid, grounds)
             };
@@ -177,7 +184,7 @@ mod tests {
         let valid = note(Verdict::Valid, "all follow");
         let doubt = note(Verdict::Unverifiable, "half was read");
         let cases = [
-            (vec![], vec![], Verdict::Unverifiable, ""),
+            (vec![], vec![], Verdict::Unverifiable, NOTHING_FOR_IT),
             (vec![], vec![valid.clone()], Verdict::Valid, "all follow"),
             (
                 vec![],

@@ -18,6 +18,12 @@ use tlog::{Checkpoint, Hash, bundle, leaf_hashes, tile};
 /// The file with the newest head.
 const CHECKPOINT: &str = "checkpoint";
 
+/// Why nothing was compared with anything.
+const NO_HEAD: &str = "there is no head to hold the entries against";
+
+/// Why the head says nothing of the entries' places.
+const NOT_ITS_HEAD: &str = "the head that there is does not sign these entries";
+
 /// Re-hashes every entry of the log in `dir`, as C2SP tlog-tiles lays it out, and holds it against its
 /// checkpoint, the policy and the heads of `options`.
 ///
@@ -45,6 +51,11 @@ pub fn run_log(
         Err(error) => {
             let detail = format!("{CHECKPOINT}: {error}");
             report.fault(Subject::Signature, "format", None, detail);
+            for subject in Subject::ALL {
+                if subject != Subject::Signature {
+                    report.doubt(subject, NO_HEAD);
+                }
+            }
         }
     }
     report.conclude();
@@ -186,7 +197,11 @@ fn compare(head: &Checkpoint, tree: &Tree<'_>, report: &mut Report) {
             Some(seq) => format!("entry {seq} is not the one that was signed"),
             None => format!("the {size} entries are not those that the checkpoint signs"),
         };
-        return report.fault(Subject::Content, "altered", seq, detail);
+        report.fault(Subject::Content, "altered", seq, detail);
+        for subject in [Subject::Order, Subject::Sequence] {
+            report.doubt(subject, NOT_ITS_HEAD);
+        }
+        return;
     }
     report.signed_events = size;
     report.root = Some(head.root().to_string());

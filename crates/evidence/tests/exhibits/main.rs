@@ -9,6 +9,7 @@
 
 #[path = "../anchored/mod.rs"]
 mod anchored;
+mod parsed;
 mod refused;
 mod said;
 

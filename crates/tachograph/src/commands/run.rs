@@ -178,7 +178,10 @@ async fn no_address(link: &mut Link, data: &Path, error: Option<&std::io::Error>
         Some(error) => failure.because(error),
         None => failure,
     }
-    .hint("restart the recorder with `tacho serve`")
+    .hint(format!(
+        "restart the recorder with `tacho serve --data {}`",
+        shell::word(data)
+    ))
 }
 
 #[cfg(test)]

@@ -259,8 +259,9 @@ fn warn_if_open(data: &Path) {
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         note(&format!(
-            "warning: {here} is open to other users of this machine (mode {mode:04o}), and what agents send is confidential: `chmod 700 {here}`",
-            here = data.display()
+            "warning: {here} is open to other users of this machine (mode {mode:04o}), and what agents send is confidential: `chmod 700 {word}`",
+            here = data.display(),
+            word = shell::word(data)
         ));
     }
     // The kernel says who this process is; root is above every user anyway.

@@ -313,7 +313,7 @@ impl Reader<'_> {
     }
 
     fn authorities(&mut self, section: &Section<'_, '_>) -> Option<Authorities> {
-        let (path, place) = self.string(section, "ca_file")?;
+        let (path, place) = self.path(section, "ca_file")?;
         let pem = match read_regular(&self.folder.join(&path), super::MAX_FILE_BYTES) {
             Ok(pem) => pem,
             Err(error) => {
@@ -424,6 +424,17 @@ impl Reader<'_> {
             self.wrong_type(section, key, found, "a string in quotes");
         }
         Some((text?, found.span()))
+    }
+
+    /// A path as it is written. An empty one would mean the configuration's own folder.
+    fn path(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(String, Range<usize>)> {
+        let (path, place) = self.string(section, key)?;
+        if path.is_empty() {
+            let what = format!("`{key}` in {} is empty", section.title);
+            self.problem(place, what, Some("write a path".to_owned()));
+            return None;
+        }
+        Some((path, place))
     }
 
     /// A list of strings, each one checked.

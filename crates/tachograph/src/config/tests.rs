@@ -44,6 +44,10 @@ fn every_mistake_is_named_with_its_line_and_what_to_write() {
             "tacho.toml:3: `directory` in [copy] is empty\n  hint: write a path",
         ),
         (
+            "[witness]\npolicy = \"\"",
+            "tacho.toml:2: `policy` in [witness] is empty\n  hint: write a path",
+        ),
+        (
             "[timestamp.acme]\ndigest = \"sha1\"\npolicy = \"x\"",
             "tacho.toml:1: [timestamp.acme] has no `url`\n  hint: add url = \"http://timestamp.example.com/tsa\"\ntacho.toml:1: [timestamp.acme] has no `roots`\n  hint: add roots = \"authority.pem\"\ntacho.toml:2: unknown digest \"sha1\" in [timestamp.acme]\n  hint: write \"sha256\" or leave it out\ntacho.toml:3: `policy` in [timestamp.acme]: `x` is no object identifier like 1.3.6.1.4.1.4146.2.3",
         ),

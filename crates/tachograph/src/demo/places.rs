@@ -44,7 +44,7 @@ impl Places {
         if altered {
             refuse_what_is_there(&places.altered)?;
         }
-        for directory in [&places.own, &places.record] {
+        for directory in [&places.record, &places.own] {
             fs_err::create_dir_all(directory).map_err(|error| {
                 Failure::new("cannot make the demo's directory").because(&error)
             })?;

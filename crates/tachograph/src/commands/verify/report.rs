@@ -55,6 +55,14 @@ fn verdict(report: &Report) -> (&'static str, anstyle::Style) {
     }
 }
 
+/// Who is named, if anybody is.
+fn known(name: &str) -> &str {
+    match name {
+        "" => "not known",
+        name => name,
+    }
+}
+
 /// What a person reads.
 pub(super) fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Result<(), Failure> {
     let (word, style) = verdict(report);
@@ -66,7 +74,7 @@ pub(super) fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Res
     out.end()?;
     let mut row =
         |name: &str, value: &str| out.line(&[(DIM, &format!("  {name:<12}")), (PLAIN, value)]);
-    row("log", &report.origin)?;
+    row("log", known(&report.origin))?;
     row("events", &format!("{} re-hashed", grouped(report.events)))?;
     row("bodies", &bodies(report))?;
     if report.volumes_sealed > 0 {
@@ -94,7 +102,7 @@ pub(super) fn write(report: &Report, has_checkpoint: bool, out: &mut Out) -> Res
         )?,
         None => row("checkpoint", "none: nothing is signed yet")?,
     }
-    row("key", &report.verifier_key)?;
+    row("key", known(&report.verifier_key))?;
     row("anchored", &anchored(report))?;
     for cadence in &report.cadence {
         let kind = match cadence.kind {

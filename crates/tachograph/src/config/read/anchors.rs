@@ -94,7 +94,7 @@ impl Reader<'_> {
         key: &str,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<Named<T>> {
-        let (path, place) = self.string(section, key)?;
+        let (path, place) = self.path(section, key)?;
         let text = read_text(&self.folder.join(&path)).map_err(|error| error.to_string());
         match text.and_then(|text| read(&text).map(|value| (value, sha256(text.as_bytes())))) {
             Ok((value, sha256)) => Some(Named {

@@ -29,13 +29,7 @@ impl Reader<'_> {
 
     /// A path, absolute: events name it, and a relative one means nothing elsewhere.
     pub(super) fn place(&mut self, section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-        let (path, place) = self.string(section, key)?;
-        if path.is_empty() {
-            // Joined, it would mean the configuration's own folder.
-            let what = format!("`{key}` in {} is empty", section.title);
-            self.problem(place, what, Some("write a path".to_owned()));
-            return None;
-        }
+        let (path, _) = self.path(section, key)?;
         let place = self.folder.join(path);
         Some(std::path::absolute(&place).unwrap_or(place))
     }
