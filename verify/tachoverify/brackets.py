@@ -24,13 +24,14 @@ class Outside:
 
 
 def parse_time(text: str) -> datetime.datetime:
-    """RFC 3339; what is finer than a microsecond is cut off."""
+    """RFC 3339; what is finer than a microsecond is cut off, and a leap second is the one before it."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)", text, re.ASCII)
     if not found:
         raise Malformed(f"not a time of RFC 3339: {text!r}")
+    clock = re.sub(r":60$", ":59", found[2])
     zone = "+00:00" if found[4] in "Zz" else found[4]
     try:
-        return datetime.datetime.fromisoformat(f"{found[1]}T{found[2]}.{(found[3] or '0').ljust(6, '0')[:6]}{zone}").astimezone(UTC)
+        return datetime.datetime.fromisoformat(f"{found[1]}T{clock}.{(found[3] or '0').ljust(6, '0')[:6]}{zone}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Malformed(f"not a time of the calendar: {text!r}") from error
 

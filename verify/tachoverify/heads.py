@@ -38,7 +38,7 @@ class Heads:
                 note = receipt_note(data) if data.startswith(_RECEIPT) else data
                 self._held.append((note, Checkpoint.parse(Note.parse(note).text)))
             except Malformed as error:
-                report.lacks("witnesses", f"a head of the log in the file given ({error})")
+                report.lacks("witnesses", f"a head that can be read, in a file that was given for one ({error}),")
 
     def judge(self, epochs: Epochs, root_at: Callable[[int], bytes], policy: Policy | None,
               known_by: Callable[[int], datetime.datetime | None]) -> None:

@@ -17,13 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Connections at a time; the next one waits.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 256;
 
-/// Longest life of one connection.
+/// Longest life of one connection: storing waits for a disk.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
-/// How long a request's head may take.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a request's head may take, and its body after that. Who sends neither keeps a place from those who do.
+const ARRIVAL_TIME: Duration = Duration::from_secs(5);
 
 /// Pause after the kernel refused to hand over a connection (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -82,6 +82,12 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    if room.available_permits() == 0 {
+        tracing::warn!(
+            connections = MAX_CONNECTIONS,
+            "all places are taken: logs have to wait"
+        );
+    }
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),
@@ -100,7 +106,7 @@ async fn connection(host: Arc<Host>, stream: TcpStream) {
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(ARRIVAL_TIME)
         // One exchange a connection: a log comes back every few seconds at most.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
@@ -114,7 +120,10 @@ async fn answer(host: Arc<Host>, request: Request<Incoming>) -> Response<Full<By
     let method = request.method().clone();
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect();
-    let Ok(body) = body.await.map(|body| body.to_bytes()) else {
+    let Ok(body) = tokio::time::timeout(ARRIVAL_TIME, body).await else {
+        return respond(StatusCode::REQUEST_TIMEOUT, TEXT, "too slow\n");
+    };
+    let Ok(body) = body.map(|body| body.to_bytes()) else {
         return respond(
             StatusCode::PAYLOAD_TOO_LARGE,
             TEXT,

@@ -8,6 +8,8 @@ use tlog::cosignature::Cosigner;
 use tlog::note::{Note, SigningKey};
 use tlog::witness::{AddCheckpoint, checkpoint_path};
 use tlog::{Checkpoint, Frontier, Hash, leaf_hash, proof};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const ORIGIN: &str = "example.com/log";
 
@@ -54,7 +56,7 @@ fn request(old: u64, size: u64, history: &str, by: u8) -> Vec<u8> {
 
 async fn send(witness: &Witnessing, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
     let address = witness.url.strip_prefix("http://").unwrap();
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
@@ -300,4 +302,27 @@ async fn what_it_remembers_is_its_own_or_it_does_not_start() {
     drop(open(None).unwrap());
     std::fs::remove_file(dir.path().join("keys/witness.key")).unwrap();
     assert!(open(None).unwrap_err().to_string().contains("missing"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_half_a_request_keeps_no_log_from_its_witness() {
+    let dir = tempfile::tempdir().unwrap();
+    let witness = start(dir.path()).await;
+    let address = witness.url.strip_prefix("http://").unwrap();
+    let mut idle = Vec::new();
+    // More than there are places.
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let half = b"POST /add-checkpoint HTTP/1.1\r\nhost: w\r\ncontent-length: 100\r\n\r\nold";
+        stream.write_all(half).await.unwrap();
+        idle.push(stream);
+    }
+    let (status, said) = add(&witness, request(0, 3, "a", 1)).await;
+    assert_eq!(status, 200, "{said}");
+    for mut stream in idle {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+    }
+    witness.stop().await;
 }

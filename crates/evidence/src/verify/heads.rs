@@ -42,7 +42,8 @@ pub(super) fn read(heads: &[Vec<u8>], report: &mut Report) -> Vec<Head> {
         .filter_map(|bytes| match Head::read(bytes) {
             Ok(head) => Some(head),
             Err(error) => {
-                let what = format!("a head of the log in the file given ({error})");
+                let what =
+                    format!("a head that can be read, in a file that was given for one ({error}),");
                 report.lacks(Subject::Witnesses, what);
                 None
             }
