@@ -12,7 +12,7 @@ def findings(exit_code: int, report: dict) -> dict:
     if not report:
         return {"exit_code": exit_code}
     first = report["faults"][0]["seq"] if report["faults"] else "none"
-    claims = {claim["claim"]: claim["verdict"] for claim in report["claims"] if claim["detail"]}
+    claims = {claim["claim"]: claim["verdict"] for claim in report["claims"]}
     counts = {name: report[name] for name in ("events", "signed_events", "unsigned_tail", "root", "bodies", "body_bytes",
                                               "gaps", "incidents", "open_calls", "odd_ends", "ended")}
     return {"exit_code": exit_code, "verdict": report["verdict"], "first": first, "claims": claims, "counts": counts, "brackets": brackets(report),
@@ -42,8 +42,4 @@ def compare(store: pathlib.Path, what: str, *options: str) -> int:
 def alike(exit_code: int, report: dict, second: dict) -> tuple[dict, dict]:
     """The findings of both, as far as they can be compared."""
     theirs, ours = findings(exit_code, report), findings(second["exit_code"], second)
-    ours = {name: ours[name] for name in theirs}
-    if "claims" in theirs:
-        # Of what one of them says nothing at all they cannot disagree.
-        ours["claims"] = {name: verdict for name, verdict in ours["claims"].items() if name in theirs["claims"]}
-    return theirs, ours
+    return theirs, {name: ours[name] for name in theirs}

@@ -137,7 +137,7 @@ class Report:
             if reasons:
                 break
         else:
-            verdict = UNVERIFIABLE
+            verdict, reasons = UNVERIFIABLE, ["nothing that was found speaks for it"]
         detail = "; ".join(reasons) + (f"; and {more} more" if more else "")
         return {"claim": claim, "verdict": verdict, "detail": detail}
 

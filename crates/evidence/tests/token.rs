@@ -304,7 +304,7 @@ fn what_keeps_a_token_from_signing_is_said() {
                 pin("long", &"x".repeat(257), 0o600),
                 "is not one line of up to 256 bytes",
             ),
-            (pin("shown", PIN, 0o640), "chmod 600"),
+            (pin("shown", PIN, 0o640), "mode 0600"),
             (
                 pin("wrong", "0000-0000\n", 0o600),
                 "It was tried once and is not tried again",

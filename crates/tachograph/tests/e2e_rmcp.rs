@@ -61,7 +61,9 @@ fn tool_calls<'a>(calls: &'a [Call], agent: &str) -> Vec<&'a Call> {
         .collect()
 }
 
-fn assert_tool_calls(calls: &[&Call]) {
+/// `may_hang_up`: a client that has its answer need not wait for the end of the stream that it came in. Whether all of it was
+/// recorded is for the caller.
+fn assert_tool_calls(calls: &[&Call], may_hang_up: bool) {
     let names: Vec<_> = calls
         .iter()
         .map(|call| call.request.tool.clone().unwrap().name.unwrap())
@@ -69,7 +71,8 @@ fn assert_tool_calls(calls: &[&Call]) {
     assert_eq!(names, ["echo", "fail"]);
     for call in calls {
         let outcome = call.response.as_ref().unwrap().outcome.clone().unwrap();
-        assert_eq!(outcome.state, State::Completed, "{outcome:?}");
+        let hung_up = may_hang_up && outcome.state == State::ClientAborted;
+        assert!(hung_up || outcome.state == State::Completed, "{outcome:?}");
     }
 }
 
@@ -113,7 +116,7 @@ async fn over_http_every_exchange_is_in_both_books() {
     for (server, _) in servers {
         for (era, _) in eras() {
             let calls = tool_calls(&calls, &format!("{server}-{era}"));
-            assert_tool_calls(&calls);
+            assert_tool_calls(&calls, server == "events");
             for call in calls {
                 let mcp = call.request.mcp.as_ref().unwrap();
                 assert_eq!(mcp.protocol_version.as_deref(), Some(era));
@@ -165,7 +168,7 @@ async fn over_stdio_the_wrapper_is_not_noticed() {
     let (calls, _) = read(&store);
     for (era, _) in eras() {
         let calls = tool_calls(&calls, era);
-        assert_tool_calls(&calls);
+        assert_tool_calls(&calls, false);
         let request = record::body(&store, &calls[0].request, Role::Request).unwrap();
         assert!(String::from_utf8(request).unwrap().contains(TEXT));
     }
