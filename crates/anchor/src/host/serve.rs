@@ -50,12 +50,13 @@ impl Host {
         let failed = async { drop(failure.wait_for(Option::is_some).await) };
         let host = Arc::new(self);
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut was_full = false;
         let mut open = JoinSet::new();
         tokio::pin!(stop, failed);
         loop {
             while open.try_join_next().is_some() {}
             let accepted = tokio::select! {
-                accepted = accept(&listener, &room) => accepted,
+                accepted = accept(&listener, &room, &mut was_full) => accepted,
                 () = &mut failed => break,
                 () = &mut stop => break,
             };
@@ -81,13 +82,17 @@ impl Host {
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    was_full: &mut bool,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    if room.available_permits() == 0 {
+    let is_full = room.available_permits() == 0;
+    // Once for as long as it lasts: whoever fills the places does not fill the log.
+    if is_full && !*was_full {
         tracing::warn!(
             connections = MAX_CONNECTIONS,
             "all places are taken: logs have to wait"
         );
     }
+    *was_full = is_full;
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, permit)),

@@ -47,7 +47,7 @@ set -f; while read -r word name by rest || [ -n "$word" ]; do state=0 count=0; c
   group) for one in $rest; do [[ -n ${met[$one]-} && -z ${met["  $one"]-} ]] || wrong; met["  $one"]=1 count=$((count + 1)) state=$((state + ${met[$one]})); done
     case $by in any) by=1 ;; all) by=$count ;; esac; [[ $by =~ ^[1-9][0-9]?$ && by -le count && -z ${met[$name]-} && $name != none ]] || wrong; met[$name]=$((state >= by)) ;;
   quorum) [[ -z $quorum$by && ($name == none || -n ${met[${name:-none}]-}) ]] || wrong; quorum=$name ;; log) (parse "$name") || wrong; [[ $own != *" $name "* ]] || logs=own
-    logs=${logs-other} ;; *) wrong ;; esac; done <"$policy"; set +f; [ -n "$quorum" ] || wrong; [ "${logs-own}" = own ] || lack "signature: the policy names no key of this log"
+    logs=${logs-other} ;; *) wrong ;; esac; done <"$policy"; set +f; [ -n "$quorum" ] || word='no quorum' wrong; [ "${logs-own}" = own ] || lack "signature: the policy names no key of this log"
 if [ "$quorum" = none ]; then unsure "witnesses: name those to ask for with --witnesses POLICY"; elif [ "${met[${quorum:-none}]-}" = 1 ]
 then valid "witnesses: the quorum of the policy cosigned the head"; vouched=1; else lack "witnesses: not the quorum that the policy asks for"; fi
 [ $vouched = 1 ] || unsure "epoch: whether the key was in force: tacho verify, on the log, tells"; [ ! -e revoked.note ] || lack "epoch: revoked.note revokes the key for this head: tacho verify judges that"

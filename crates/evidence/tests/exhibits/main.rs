@@ -90,3 +90,24 @@ fn mend(dir: &Path) {
         .unwrap();
     assert!(done.status.success());
 }
+
+/// A record of what `what` does, with its last head published.
+fn recorded(dir: &Path, what: impl AsyncFnOnce(&evidence::Recorder, event::Draft)) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let recorder = evidence::Recorder::open(evidence::Options::new(dir)).unwrap();
+        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
+        what(&recorder, draft).await;
+        recorder.publish().await.unwrap();
+        recorder.close().await.unwrap();
+    });
+}
+
+/// A log that nobody outside vouches for.
+fn alone() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    recorded(dir.path(), async |recorder, draft| {
+        recorder.append(&draft).await.unwrap();
+    });
+    dir
+}

@@ -97,18 +97,6 @@ fn the_script_verifies_any_event_and_says_what_it_could_not_check() {
     }
 }
 
-/// A record of what `what` does, with its last head published.
-pub(crate) fn recorded(dir: &Path, what: impl AsyncFnOnce(&evidence::Recorder, event::Draft)) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(async {
-        let recorder = evidence::Recorder::open(evidence::Options::new(dir)).unwrap();
-        let draft = event::Draft::new(event::Kind::Environment, event::Source::Recorder);
-        what(&recorder, draft).await;
-        recorder.publish().await.unwrap();
-        recorder.close().await.unwrap();
-    });
-}
-
 #[test]
 fn a_head_of_a_later_epoch_is_verified_under_the_first_key() {
     let dir = tempfile::tempdir().unwrap();
@@ -429,4 +417,34 @@ fn a_receipt_verifies_under_the_policy_and_what_no_head_covers_has_none() {
     std::fs::remove_file(anchored.path().join("log/checkpoint")).unwrap();
     let uncovered = Exhibit::of(&store, 5).unwrap_err();
     assert!(matches!(uncovered, Error::Missing(_)), "{uncovered}");
+}
+
+#[test]
+fn without_its_tools_the_script_accuses_nobody() {
+    let log = alone();
+    let dir = tempfile::tempdir().unwrap();
+    write(&Store::open(log.path()).unwrap(), 1, dir.path());
+    let bin = dir.path().join("bin");
+    for missing in ["openssl", "xxd", "cmp", "date"] {
+        std::fs::create_dir(&bin).unwrap();
+        for tool in ["realpath", "tr", "dirname", "openssl", "xxd", "cmp", "date"] {
+            let found = Command::new("bash")
+                .args(["-c", &format!("command -v {tool}")])
+                .output()
+                .unwrap();
+            let found = String::from_utf8(found.stdout).unwrap();
+            if tool != missing {
+                std::os::unix::fs::symlink(found.trim_end(), bin.join(tool)).unwrap();
+            }
+        }
+        let done = Command::new("/bin/bash")
+            .arg(dir.path().join("verify.sh"))
+            .env("PATH", &bin)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert_eq!(said, format!("UNVERIFIABLE  there is no {missing} here\n"));
+        assert_eq!(done.status.code(), Some(12));
+        std::fs::remove_dir_all(&bin).unwrap();
+    }
 }

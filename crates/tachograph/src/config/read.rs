@@ -4,6 +4,7 @@
 mod anchors;
 mod recorder;
 mod signer;
+mod values;
 mod vault;
 
 use super::{Authorities, Config, McpServer, Problem, Problems, Upstream, value};
@@ -11,7 +12,6 @@ use protocol::UpstreamApi;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
 use storage::read_regular;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -301,17 +301,6 @@ impl Reader<'_> {
         }
     }
 
-    fn url(&mut self, section: &Section<'_, '_>, key: &str) -> Option<String> {
-        let (url, place) = self.string(section, key)?;
-        match value::url(&url) {
-            Ok(()) => Some(url),
-            Err(why) => {
-                self.problem(place, format!("`{key}` in {} {why}", section.title), None);
-                None
-            }
-        }
-    }
-
     fn authorities(&mut self, section: &Section<'_, '_>) -> Option<Authorities> {
         let (path, place) = self.path(section, "ca_file")?;
         let pem = match read_regular(&self.folder.join(&path), super::MAX_FILE_BYTES) {
@@ -332,138 +321,6 @@ impl Reader<'_> {
         }
         let sha256 = super::sha256(&pem);
         Some(Authorities { path, sha256, pem })
-    }
-
-    fn size(&mut self, section: &Section<'_, '_>, key: &str, least: u64) -> Option<u64> {
-        let found = section.table.get(key)?;
-        let size = match found.get_ref() {
-            DeValue::String(text) => value::size(text),
-            DeValue::Integer(_) => return self.at_least(section, key, least),
-            _ => {
-                self.wrong_type(section, key, found, "a size like 4096 or \"64MiB\"");
-                return None;
-            }
-        };
-        match size {
-            Ok(bytes) => self.enough(section, key, found.span(), bytes, least),
-            Err(why) => {
-                self.problem(
-                    found.span(),
-                    format!("`{key}` in {} {why}", section.title),
-                    None,
-                );
-                None
-            }
-        }
-    }
-
-    fn at_least(&mut self, section: &Section<'_, '_>, key: &str, least: u64) -> Option<u64> {
-        let (bytes, place) = self.integer(section, key)?;
-        self.enough(section, key, place, bytes, least)
-    }
-
-    fn enough(
-        &mut self,
-        section: &Section<'_, '_>,
-        key: &str,
-        place: Range<usize>,
-        bytes: u64,
-        least: u64,
-    ) -> Option<u64> {
-        if bytes < least {
-            let what = format!(
-                "`{key}` in {} is {bytes} bytes; at least {least}",
-                section.title
-            );
-            self.problem(place, what, None);
-            return None;
-        }
-        Some(bytes)
-    }
-
-    fn duration(&mut self, section: &Section<'_, '_>, key: &str) -> Option<Duration> {
-        let found = section.table.get(key)?;
-        let duration = match found.get_ref() {
-            DeValue::String(text) => value::duration(text),
-            DeValue::Integer(_) => {
-                value::in_bounds(Duration::from_secs(self.integer(section, key)?.0))
-            }
-            _ => {
-                self.wrong_type(section, key, found, "a time like 30 (seconds) or \"500ms\"");
-                return None;
-            }
-        };
-        match duration {
-            Ok(duration) => Some(duration),
-            Err(why) => {
-                self.problem(
-                    found.span(),
-                    format!("`{key}` in {} {why}", section.title),
-                    None,
-                );
-                None
-            }
-        }
-    }
-
-    fn integer(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(u64, Range<usize>)> {
-        let found = section.table.get(key)?;
-        let number = found.get_ref().as_integer().and_then(|integer| {
-            u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
-        });
-        if number.is_none() {
-            self.wrong_type(section, key, found, "a whole number that is not negative");
-        }
-        Some((number?, found.span()))
-    }
-
-    fn string(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(String, Range<usize>)> {
-        let found = section.table.get(key)?;
-        let text = found.get_ref().as_str().map(str::to_owned);
-        if text.is_none() {
-            self.wrong_type(section, key, found, "a string in quotes");
-        }
-        Some((text?, found.span()))
-    }
-
-    /// A path as it is written. An empty one would mean the configuration's own folder.
-    fn path(&mut self, section: &Section<'_, '_>, key: &str) -> Option<(String, Range<usize>)> {
-        let (path, place) = self.string(section, key)?;
-        if path.is_empty() {
-            let what = format!("`{key}` in {} is empty", section.title);
-            self.problem(place, what, Some("write a path".to_owned()));
-            return None;
-        }
-        Some((path, place))
-    }
-
-    /// A list of strings, each one checked.
-    fn strings(
-        &mut self,
-        section: &Section<'_, '_>,
-        key: &str,
-        check: fn(&str) -> Result<(), String>,
-    ) -> Option<Vec<String>> {
-        let found = section.table.get(key)?;
-        let Some(array) = found.get_ref().as_array() else {
-            self.wrong_type(section, key, found, "a list of strings");
-            return None;
-        };
-        let mut strings = Vec::new();
-        for value in array {
-            let Some(text) = value.get_ref().as_str() else {
-                self.wrong_type(section, key, value, "a list of strings");
-                continue;
-            };
-            match check(text) {
-                Ok(()) => strings.push(text.to_owned()),
-                Err(why) => {
-                    let what = format!("`{text}` of `{key}` in {} {why}", section.title);
-                    self.problem(value.span(), what, None);
-                }
-            }
-        }
-        Some(strings)
     }
 
     fn wrong_type(

@@ -1,8 +1,8 @@
 //! `[anchor]`, `[copy]`, `[timestamp.NAME]`, `[witness]`.
 
 use super::{Reader, Section};
-use crate::config::anchors::{Named, TimestampAuthority};
-use crate::config::{Config, read_text, sha256};
+use crate::config::Config;
+use crate::config::anchors::TimestampAuthority;
 use tlog::policy::Policy;
 
 const ANCHOR: &[&str] = &["publish", "require", "timestamp"];
@@ -76,37 +76,5 @@ impl Reader<'_> {
             policy,
             roots: roots?,
         })
-    }
-
-    pub(super) fn boolean(&mut self, section: &Section<'_, '_>, key: &str) -> Option<bool> {
-        let found = section.table.get(key)?;
-        let value = found.get_ref().as_bool();
-        if value.is_none() {
-            self.wrong_type(section, key, found, "true or false");
-        }
-        value
-    }
-
-    /// A file that the configuration names, read by `read`.
-    pub(super) fn file<T>(
-        &mut self,
-        section: &Section<'_, '_>,
-        key: &str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Named<T>> {
-        let (path, place) = self.path(section, key)?;
-        let text = read_text(&self.folder.join(&path)).map_err(|error| error.to_string());
-        match text.and_then(|text| read(&text).map(|value| (value, sha256(text.as_bytes())))) {
-            Ok((value, sha256)) => Some(Named {
-                path,
-                sha256,
-                value,
-            }),
-            Err(why) => {
-                let what = format!("`{key}` in {} cannot be used: {why}", section.title);
-                self.problem(place, what, None);
-                None
-            }
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Reader, Section};
 use crate::config::signer::SignerSettings;
-use std::path::PathBuf;
 
 const SIGNER: &[&str] = &["module", "pin_file", "token"];
 
@@ -25,12 +24,5 @@ impl Reader<'_> {
             pin_file: pin_file?,
             token,
         })
-    }
-
-    /// A path, absolute: events name it, and a relative one means nothing elsewhere.
-    pub(super) fn place(&mut self, section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-        let (path, _) = self.path(section, key)?;
-        let place = self.folder.join(path);
-        Some(std::path::absolute(&place).unwrap_or(place))
     }
 }
