@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 /// SHA-256 of a chunk's plaintext.
 pub(crate) type ChunkHash = [u8; 32];
 
-/// Chunks remembered in each of the two generations.
-const GENERATION: usize = 1 << 17;
+/// Chunks remembered in each of the two generations: as many as a table of 2^17 places holds before it is doubled.
+const GENERATION: usize = (1 << 17) / 8 * 7;
 
 #[derive(Debug, Default)]
 struct Generations {

@@ -26,8 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Largest read from an agent's connection in bytes, and the bound of a request's head. Each connection may hold as much
-/// beside the budget of bodies.
-const READ_BYTES: usize = 32 * 1024;
+/// beside the budget of bodies; many read less at a time.
+pub(crate) const READ_BYTES: usize = 32 * 1024;
 
 /// What an agent may send ahead of its being read over HTTP/2, in bytes: of one request, and of a connection's together.
 const HTTP2_WINDOWS: (u32, u32) = (128 * 1024, 256 * 1024);
@@ -150,7 +150,7 @@ impl Gateway {
         let ctx = self.ctx.clone();
         let (place, asked) = (life.place.clone(), life.asked.clone());
         let outflow = Outflow::default();
-        let stream = Wire::new(stream, outflow.clone());
+        let stream = Wire::new(stream, outflow.clone(), ctx.figures.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let outflow = Some(&outflow).filter(|_| request.version() != Version::HTTP_2);
             answer(ctx.clone(), request, outflow.cloned(), life.clone())

@@ -95,6 +95,14 @@ impl Memory {
         }
     }
 
+    /// Whether `reservation` would cover `bytes` without a wait.
+    pub(crate) fn has_room(&self, reservation: &Reservation, bytes: u64) -> bool {
+        let more = self
+            .units(bytes)
+            .saturating_sub(self.units(reservation.bytes));
+        reservation.turn.is_some() || more as usize <= self.units.available_permits()
+    }
+
     /// Makes `reservation` cover `bytes` if there is room now. Returns whether it does.
     pub(crate) fn try_grow(&self, reservation: &mut Reservation, bytes: u64) -> bool {
         let more = self
@@ -108,6 +116,12 @@ impl Memory {
         };
         reservation.add(permit, bytes);
         true
+    }
+
+    /// Gives back what `reservation` was grown by since it covered `bytes`, and the turn that it may have got by that.
+    pub(crate) fn give_back(&self, reservation: &mut Reservation, bytes: u64) {
+        reservation.turn = None;
+        self.shrink(reservation, bytes);
     }
 
     /// Gives back what of `reservation` is more than `bytes`.
@@ -201,6 +215,27 @@ mod tests {
         assert_eq!(memory.in_use(), 2 * UNIT);
         assert!(memory.try_grow(&mut two, 3 * UNIT));
         drop((one, two));
+        assert_eq!(memory.in_use(), 0);
+    }
+
+    #[test]
+    fn room_or_a_turn_that_was_not_needed_is_there_for_others() {
+        let memory = Memory::new(4 * UNIT);
+        let mut one = grown(&memory, UNIT).unwrap();
+        assert!(memory.has_room(&one, 4 * UNIT));
+        assert!(!memory.has_room(&one, 5 * UNIT));
+        now(memory.grow(&mut one, 4 * UNIT, 4 * UNIT)).unwrap();
+        let mut two = Reservation::default();
+        // By its turn, beyond the budget.
+        now(memory.grow(&mut two, UNIT, UNIT)).unwrap();
+        assert!(memory.has_room(&two, 9 * UNIT));
+        assert!(grown(&memory, UNIT).is_none());
+        memory.give_back(&mut two, 0);
+        assert!(grown(&memory, UNIT).is_some());
+        memory.give_back(&mut one, UNIT);
+        assert_eq!(memory.in_use(), UNIT);
+        assert!(grown(&memory, 3 * UNIT).is_some());
+        drop(one);
         assert_eq!(memory.in_use(), 0);
     }
 

@@ -103,8 +103,15 @@ impl Why {
     }
 }
 
-/// Receives a request's body under `limits.request_body`, as long as it comes in time. While the budget has no room for the
-/// chunk that came, none is read.
+/// A chunk of a body at most, as the connection reads it.
+const CHUNK_BYTES: u64 = crate::listener::READ_BYTES as u64;
+
+/// How long room lies ready for a chunk that has been waited for with the budget used up.
+const READY: Duration = Duration::from_millis(250);
+
+/// Receives a request's body under `limits.request_body`, as long as it comes in time. While the budget has no room for
+/// the next chunk, it is left with the client: a thousand connections of which each had read one would be a budget of
+/// their own. Only for a client that is silent although there is room, none is kept.
 pub(crate) async fn receive(
     ctx: &Context,
     request: Request<Incoming>,
@@ -146,35 +153,48 @@ pub(crate) async fn receive(
     let mut body = Gathered::default();
     let mut trailers = None;
     let mut stopping = ctx.stopping();
+    // The client brought nothing although there was room.
+    let mut silent = false;
     let why = loop {
         if incoming.is_end_stream() {
             return received(parts, body.into_bytes(), trailers, room);
         }
         let patience = time.left(body.len(), Instant::now());
+        let before = recorded(body.len());
+        let ahead = recorded((body.len() + CHUNK_BYTES).min(longest));
+        let waits = !silent && !ctx.memory.has_room(&room, ahead);
+        if waits {
+            let all = recorded(longest);
+            let grown = grown(ctx, &mut room, (ahead, all), &mut time, &mut stopping);
+            if let Err(why) = grown.await {
+                break why;
+            }
+        }
+        let patience = if waits { patience.min(READY) } else { patience };
         let frame = match next(&mut incoming, patience, &mut stopping).await {
             Next::Frame(frame) => frame,
             Next::End => return received(parts, body.into_bytes(), trailers, room),
             Next::Broken => break Why::Broken,
+            Next::Late if waits => {
+                ctx.memory.give_back(&mut room, before);
+                silent = true;
+                continue;
+            }
             Next::Late => break Why::Late,
             Next::Stopped => break Why::Stopped,
         };
+        silent = false;
         match frame.into_data() {
             Ok(data) => {
                 let len = body.len() + data.len() as u64;
                 if len > limit {
                     break Why::TooLarge { declared };
                 }
-                let wait = Instant::now();
-                let grown = ctx.memory.grow(&mut room, recorded(len), recorded(longest));
-                let grown = tokio::time::timeout(ctx.limits.memory_timeout, grown);
-                tokio::select! {
-                    biased;
-                    grown = grown => if grown.is_err() {
-                        break Why::NoRoom;
-                    },
-                    () = stopping.now() => break Why::Stopped,
+                let all = (recorded(len), recorded(longest));
+                let grown = grown(ctx, &mut room, all, &mut time, &mut stopping);
+                if let Err(why) = grown.await {
+                    break why;
                 }
-                time.add(wait.elapsed());
                 body.add(data, longest);
             }
             Err(frame) => trailers = frame.into_trailers().ok().or(trailers),
@@ -188,6 +208,26 @@ pub(crate) async fn receive(
         started,
         rest: incoming,
     }))
+}
+
+/// Gets room for `bytes` of a body that may come to `most`. What this takes is not the agent's doing.
+async fn grown(
+    ctx: &Context,
+    room: &mut Reservation,
+    (bytes, most): (u64, u64),
+    time: &mut Allowance,
+    stopping: &mut Stopping,
+) -> Result<(), Why> {
+    let wait = Instant::now();
+    let grown = ctx.memory.grow(room, bytes, most);
+    let grown = tokio::time::timeout(ctx.limits.memory_timeout, grown);
+    tokio::select! {
+        biased;
+        grown = grown => grown.map_err(|_| Why::NoRoom)?,
+        () = stopping.now() => return Err(Why::Stopped),
+    }
+    time.add(wait.elapsed());
+    Ok(())
 }
 
 /// Reads on and throws away for a moment, so that a client that is still sending gets to read its refusal.

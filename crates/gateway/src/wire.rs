@@ -2,21 +2,42 @@
 //!
 //! The HTTP library throws away what it still holds when a body breaks off, and writes trailers only where they are asked
 //! for and announced. A body learns here when all that came before has left, and leaves its trailers here. It also hides
-//! that a request declared its length twice (RFC 9112, 6.3), which only the bytes tell.
+//! that a request declared its length twice (RFC 9112, 6.3), which only the bytes tell. And it keeps what all connections
+//! have read ahead within a bound: the HTTP library's buffers are as long as its reads.
 
+use crate::figures::Figures;
+use crate::listener::READ_BYTES;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 /// The last chunk of a body, as the HTTP library writes it: there is room for trailers before its last line.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Most bytes of a head that are looked at.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// What all agents' connections together may read at a time, in bytes, beside the budget of bodies.
+const READ_AHEAD_BYTES: u64 = 8 << 20;
+
+/// The least that a connection reads at a time, in bytes: what the HTTP library begins with.
+const LEAST_READ_BYTES: u64 = 8 << 10;
+
+/// How many bytes a connection of so many may read at a time. A read that fills the HTTP library's buffer makes that twice
+/// as long: one that is to stay as it is must not.
+fn share(connections: u64) -> u64 {
+    let share = (READ_AHEAD_BYTES / connections.max(1)).max(LEAST_READ_BYTES);
+    if share >= READ_BYTES as u64 {
+        READ_BYTES as u64
+    } else {
+        (1 << share.ilog2()) - 1
+    }
+}
 
 /// A request that has both `Content-Length` and `Transfer-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,17 +149,23 @@ impl Outflow {
 
 /// An agent's connection.
 pub(crate) struct Wire<S> {
-    stream: S,
+    stream: Take<S>,
     outflow: Outflow,
+    figures: Arc<Figures>,
 }
 
-impl<S> Wire<S> {
-    pub(crate) const fn new(stream: S, outflow: Outflow) -> Self {
-        Self { stream, outflow }
+impl<S: AsyncRead> Wire<S> {
+    /// `figures` tell how many connections there are.
+    pub(crate) fn new(stream: S, outflow: Outflow, figures: Arc<Figures>) -> Self {
+        Self {
+            stream: stream.take(0),
+            outflow,
+            figures,
+        }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Writes the last chunk with its trailers, where `next` is a last chunk and trailers wait for one. Resolves to how
     /// much of `next` that is.
     fn poll_last_chunk(&mut self, cx: &mut Context<'_>, next: &[u8]) -> Poll<io::Result<usize>> {
@@ -151,7 +178,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             return Poll::Ready(Ok(0));
         }
         while last.has_remaining() {
-            match Pin::new(&mut self.stream).poll_write(cx, &last) {
+            match Pin::new(self.stream.get_mut()).poll_write(cx, &last) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => last.advance(n),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -172,6 +199,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        let connections = self.figures.connections.load(Relaxed);
+        self.stream.set_limit(share(connections));
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
         self.outflow.state().head.read(read);
@@ -179,14 +208,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match ready!(self.poll_last_chunk(cx, buf))? {
-            0 => Pin::new(&mut self.stream).poll_write(cx, buf),
+            0 => Pin::new(self.stream.get_mut()).poll_write(cx, buf),
             written => Poll::Ready(Ok(written)),
         }
     }
@@ -198,17 +227,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let next = bufs.iter().find(|buf| !buf.is_empty());
         match ready!(self.poll_last_chunk(cx, next.map_or(&[], |buf| buf)))? {
-            0 => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            0 => Pin::new(self.stream.get_mut()).poll_write_vectored(cx, bufs),
             written => Poll::Ready(Ok(written)),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        ready!(Pin::new(self.stream.get_mut()).poll_flush(cx))?;
         let waiting = {
             let mut state = self.outflow.state();
             state.emptied += 1;
@@ -221,6 +250,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_share_what_may_be_read_ahead() {
+        for (connections, bytes) in [
+            (0, 32 << 10),
+            (1, 32 << 10),
+            (256, 32 << 10),
+            (257, (16 << 10) - 1),
+            (512, (16 << 10) - 1),
+            (513, (8 << 10) - 1),
+            (1024, (8 << 10) - 1),
+            (u64::MAX, (8 << 10) - 1),
+        ] {
+            assert_eq!(share(connections), bytes, "{connections}");
+        }
     }
 }
