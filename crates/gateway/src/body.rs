@@ -9,9 +9,9 @@ use http::{HeaderMap, Response};
 use hyper::body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot};
 
@@ -112,6 +112,10 @@ impl RelayBody {
 
     /// The body as it leaves on a connection of HTTP/1.
     pub(crate) fn leaving_on(mut self, outflow: Outflow) -> Self {
+        if let Source::Pieces { relayed, .. } = &self.source {
+            // A body leaves on one connection.
+            relayed.0.outflow.set(outflow.clone()).ok();
+        }
         self.outflow = Some(outflow);
         self
     }
@@ -170,7 +174,7 @@ impl Body for RelayBody {
                         *left = left.saturating_sub(data.len() as u64);
                     }
                     if let Source::Pieces { relayed, .. } = &this.source {
-                        relayed.0.store(upto, Relaxed);
+                        relayed.take(upto);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -203,14 +207,36 @@ impl Body for RelayBody {
     }
 }
 
-/// Up to which byte of the recorded body an answer has been taken for the agent.
+/// How far an answer has come on its way to the agent.
 #[derive(Clone, Default)]
-pub(crate) struct Relayed(Arc<AtomicU64>);
+pub(crate) struct Relayed(Arc<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    /// Up to which byte of the recorded body the connection has taken it.
+    upto: AtomicU64,
+    /// When it took the last of that: see [`Outflow::mark`].
+    mark: AtomicU64,
+    outflow: OnceLock<Outflow>,
+}
 
 impl Relayed {
-    /// The byte.
+    fn take(&self, upto: u64) {
+        let mark = self.0.outflow.get().map_or(0, Outflow::mark);
+        self.0.mark.store(mark, Relaxed);
+        self.0.upto.store(upto, Release);
+    }
+
+    /// Up to which byte of the recorded body an answer has been taken for the agent.
     pub(crate) fn upto(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.upto.load(Acquire)
+    }
+
+    /// Whether the body has left up to this byte: over HTTP/1 by having been written to the connection, over HTTP/2, where
+    /// that cannot be told, by having been taken.
+    pub(crate) fn has_left(&self, upto: u64) -> bool {
+        let mark = |outflow: &Outflow| outflow.mark() != self.0.mark.load(Relaxed);
+        self.upto() >= upto && self.0.outflow.get().is_none_or(mark)
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum End {
     Broken(&'static str),
     /// The agent went away.
     Gone,
+    /// The agent went away after all that the answer says had left on its connection, before the upstream's end.
+    Left,
     /// The upstream was silent for too long.
     Idle,
     /// The recorder stops.
@@ -58,18 +60,23 @@ impl End {
                 verdict.stream_error.or_else(|| named(what)),
                 None,
             ),
-            Self::Whole if status >= 400 || verdict.error.is_some() => new(
+            Self::Whole | Self::Left if status >= 400 || verdict.error.is_some() => new(
                 State::UpstreamError,
                 verdict.error.or_else(|| Some(format!("http_{status}"))),
                 None,
             ),
-            Self::Whole if verdict.stream_error.is_some() => {
+            Self::Whole | Self::Left if verdict.stream_error.is_some() => {
                 new(State::StreamError, verdict.stream_error, None)
             }
             Self::Whole if verdict.cut_short => new(
                 State::StreamError,
                 named("no_terminal_event"),
                 Some("the stream ended without the event that ends it"),
+            ),
+            Self::Left => new(
+                State::Completed,
+                None,
+                Some("the agent left with all of the answer, before the stream ended"),
             ),
             Self::Whole => new(State::Completed, None, None),
         }
@@ -187,6 +194,23 @@ mod tests {
             ),
             (End::Gone, 200, 5, none(), State::ClientAborted, None),
             (End::Gone, 500, 5, error(), State::ClientAborted, None),
+            (End::Left, 200, 5, none(), State::Completed, None),
+            (
+                End::Left,
+                200,
+                5,
+                in_stream(),
+                State::StreamError,
+                Some("api_error"),
+            ),
+            (
+                End::Left,
+                200,
+                5,
+                error(),
+                State::UpstreamError,
+                Some("overloaded_error"),
+            ),
             (
                 End::Idle,
                 200,

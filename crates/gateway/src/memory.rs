@@ -222,8 +222,10 @@ mod tests {
     fn room_or_a_turn_that_was_not_needed_is_there_for_others() {
         let memory = Memory::new(4 * UNIT);
         let mut one = grown(&memory, UNIT).unwrap();
-        assert!(memory.has_room(&one, 4 * UNIT));
-        assert!(!memory.has_room(&one, 5 * UNIT));
+        let another = grown(&memory, UNIT).unwrap();
+        assert!(memory.has_room(&one, 3 * UNIT));
+        assert!(!memory.has_room(&one, 4 * UNIT));
+        drop(another);
         now(memory.grow(&mut one, 4 * UNIT, 4 * UNIT)).unwrap();
         let mut two = Reservation::default();
         // By its turn, beyond the budget.

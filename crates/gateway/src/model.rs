@@ -197,6 +197,13 @@ impl Observer for ModelObserver {
         }
     }
 
+    fn is_answered(&self) -> bool {
+        // Gemini's mark comes with the last words of a candidate, and more may follow it.
+        let marked = self.streams && self.api != Some(Api::GeminiGenerate);
+        let reader = self.reader.as_ref().filter(|_| marked);
+        reader.is_some_and(|reader| reader.terminal_seen() || reader.error_seen())
+    }
+
     fn finish(
         &mut self,
         call: &Call,

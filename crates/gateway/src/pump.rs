@@ -95,6 +95,8 @@ pub(crate) struct Pump {
     flushed: u64,
     durable: u64,
     released: u64,
+    /// Up to which byte lies all that the answer says, once that is known.
+    answered: Option<u64>,
     /// What waits for its release, and up to which received byte it covers.
     held: VecDeque<(u64, Bytes)>,
     held_bytes: usize,
@@ -158,6 +160,7 @@ impl Pump {
             flushed: 0,
             durable: 0,
             released: 0,
+            answered: None,
             held: VecDeque::new(),
             held_bytes: 0,
             room: Reservation::default(),
@@ -289,6 +292,9 @@ impl Pump {
         self.queue_noted().await?;
         self.record(&data).await?;
         self.received += len;
+        if self.answered.is_none() && self.observer.is_answered() {
+            self.answered = Some(self.received);
+        }
         let data = self.observer.released(data);
         if !self.gone && !data.is_empty() {
             self.held_bytes += data.len();
@@ -305,12 +311,20 @@ impl Pump {
         Ok(())
     }
 
+    /// How an agent parted that has gone away: SDKs hang up on the event that ends an answer, before the stream ends.
+    fn parting(&self) -> End {
+        match self.answered {
+            Some(upto) if self.relayed.has_left(upto) => End::Left,
+            _ => End::Gone,
+        }
+    }
+
     /// Closes the call and then releases what is left, with the end it had.
     async fn conclude(mut self, end: End) -> Carried {
         // A connection in mid-answer is of no use any more; its end tells the upstream.
         self.upstream = None;
         let whole = end == End::Whole;
-        let mut end = if self.gone { End::Gone } else { end };
+        let mut end = if self.gone { self.parting() } else { end };
         if end.is_broken_off()
             && let Err(error) = self.release_rest(end).await
         {

@@ -28,6 +28,12 @@ pub(crate) trait Observer: Send {
     /// The next bytes of the body. What goes into `out` is queued before the chunk is.
     fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>);
 
+    /// Whether what was seen is all that the answer says, so that only the stream's end is still to come: an agent that goes
+    /// away then has its answer. Never of an answer that has no such mark.
+    fn is_answered(&self) -> bool {
+        false
+    }
+
     /// What the agent is given of a chunk that was recorded. Everything, but for an answer that would lead it around the
     /// recorder: see `mcp::endpoint`. Never more bytes, over all chunks, than were recorded.
     fn released(&mut self, bytes: Bytes) -> Bytes {

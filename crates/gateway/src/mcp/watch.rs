@@ -65,6 +65,8 @@ pub(crate) struct Reading {
     decoder: Decoder,
     form: Form,
     answer: Option<Vec<u8>>,
+    /// The last request of the batch has its answer.
+    batch_answered: bool,
     opening: Option<Opening>,
     /// The stream is a session of the HTTP+SSE transport, and ends it.
     is_session: bool,
@@ -84,6 +86,7 @@ impl Default for Reading {
             decoder: Decoder::new(None, u64::MAX),
             form: Form::Other,
             answer: None,
+            batch_answered: false,
             opening: None,
             is_session: false,
         }
@@ -109,6 +112,7 @@ impl Observer for Watch {
                 false => Form::Other,
             },
             answer: None,
+            batch_answered: false,
             opening: (self.purpose == Purpose::Stream && is_events && is_plain)
                 .then(Opening::default),
             is_session: false,
@@ -143,6 +147,13 @@ impl Observer for Watch {
         });
         for event in events {
             self.payload(event.as_bytes(), out);
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        match &self.own {
+            Some(_) => self.reading.answer.is_some(),
+            None => self.reading.batch_answered,
         }
     }
 
@@ -301,7 +312,9 @@ impl Watch {
                 self.reading.answer = Some(raw.as_bytes().to_vec());
                 return;
             }
-            let waiting = self.batch.remove(id).or_else(|| {
+            let of_batch = self.batch.remove(id);
+            self.reading.batch_answered |= of_batch.is_some() && self.batch.is_empty();
+            let waiting = of_batch.or_else(|| {
                 let key = self.key.as_ref()?;
                 self.ctx.mcp.sessions().answered(key, id)
             });

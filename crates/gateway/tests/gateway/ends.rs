@@ -517,3 +517,57 @@ async fn shutdown_ends_requests_that_never_arrive_whole() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(upstream.seen().is_empty());
 }
+
+/// Who has the event that ends an answer has the answer: SDKs hang up on it. Who leaves before has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_hangs_up_once_it_has_its_answer_has_it() {
+    const CHAT: &str = "/agent/a/openai/v1/chat/completions";
+    const RESPONSES: &str = "/agent/a/openai/v1/responses";
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n";
+    let finished = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let done = "data: [DONE]\n\n";
+    let completed = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\",\"output\":[]}}\n\n";
+    for (path, answer, state, error) in [
+        (ANTHROPIC, stop, State::Completed, None),
+        (
+            ANTHROPIC,
+            overloaded,
+            State::StreamError,
+            Some("overloaded_error"),
+        ),
+        (
+            ANTHROPIC,
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+            State::ClientAborted,
+            None,
+        ),
+        (CHAT, finished, State::ClientAborted, None),
+        (CHAT, done, State::Completed, None),
+        (RESPONSES, completed, State::Completed, None),
+    ] {
+        let upstream = Upstream::scripted(move |_, mut stream| async move {
+            let begun = [
+                chunked_head("text/event-stream"),
+                chunk(b": hello\n\n"),
+                chunk(answer.as_bytes()),
+            ];
+            stream.write_all(&begun.concat()).await.unwrap();
+            // The stream does not end by itself.
+            to_end(&mut stream).await;
+        })
+        .await;
+        let rig = Rig::new(upstream.addr).await;
+        let mut client = rig.connect().await;
+        client.write_all(&post(path, b"{}")).await.unwrap();
+        until(&mut client, &mut Vec::new(), answer.as_bytes()).await;
+        reset(client);
+        let (_, end) = rig.one().await;
+        let outcome = end.outcome.as_ref().unwrap();
+        assert_eq!(
+            (outcome.state, outcome.error.as_deref()),
+            (state, error),
+            "{path} {answer}"
+        );
+    }
+}

@@ -130,3 +130,56 @@ async fn since_2026_the_server_sees_it() {
         assert!(find(&recorded, b"notifications/progress").is_some());
     }
 }
+
+/// Before and since: who has the answer to every request of its post has what it asked for.
+#[tokio::test]
+async fn who_hangs_up_with_its_answer_has_it() {
+    let answer = |id| json!({"jsonrpc": "2.0", "id": id, "result": {"content": []}});
+    let event = |value: &serde_json::Value| format!("data: {value}\n\n");
+    for (revision, ids, answered, state_wanted) in [
+        ("2025-06-18", 1..=1, 1..=1, State::Completed),
+        ("2026-07-28", 1..=1, 1..=1, State::Completed),
+        ("2025-03-26", 1..=2, 1..=2, State::Completed),
+        ("2026-07-28", 1..=1, 7..=7, State::ClientAborted),
+    ] {
+        let said: String = answered.map(|id| event(&answer(id))).collect();
+        let upstream = Upstream::scripted({
+            let said = said.clone();
+            move |_, mut stream| {
+                let said = said.clone();
+                async move {
+                    let begun = [chunked_head("text/event-stream"), chunk(said.as_bytes())];
+                    stream.write_all(&begun.concat()).await.unwrap();
+                    // Before 2026-07-28 nobody tells it that the agent has left; a comment does no harm.
+                    let mut byte = [0];
+                    let silence = std::time::Duration::from_millis(200);
+                    if tokio::time::timeout(silence, stream.read(&mut byte))
+                        .await
+                        .is_err()
+                    {
+                        stream.write_all(&chunk(b": end\n\n")).await.ok();
+                        stream.write_all(b"0\r\n\r\n").await.ok();
+                    }
+                }
+            }
+        })
+        .await;
+        let rig = rig(&upstream, "/mcp").await;
+        let calls: Vec<_> = ids.map(|id| call(json!(id), "t", json!({}))).collect();
+        let message = match calls.as_slice() {
+            [one] => one.clone(),
+            more => json!(more),
+        };
+        let body = message.to_string();
+        let mut stream = rig.connect().await;
+        let headers = [("MCP-Protocol-Version", revision)];
+        let post = request("POST", "/agent/a/mcp/crm", &headers, body.as_bytes());
+        stream.write_all(&post).await.unwrap();
+        until(&mut stream, &mut Vec::new(), said.as_bytes()).await;
+        drop(stream);
+        let closed = rig.closed(calls.len() + usize::from(calls.len() > 1)).await;
+        for (_, end) in closed {
+            assert_eq!(state(&end), state_wanted, "{revision} {body}");
+        }
+    }
+}
