@@ -1,6 +1,7 @@
 //! A model's answer on its way into a view.
 
 use crate::fingerprint::Message;
+use crate::fragments::Room;
 use crate::json::{Json, Kind};
 use crate::limits::{ARGUMENT_BYTES, ENTRIES, EXCERPT_BYTES, OPEN_BYTES};
 use crate::operation::Api;
@@ -18,6 +19,8 @@ pub(crate) struct Answer {
     choices: BTreeMap<u64, State>,
     /// Bytes of arguments in the view.
     held: usize,
+    /// Room for what the format's reader holds open.
+    pub(crate) room: Room,
     /// The event that ends the answer was seen.
     pub(crate) terminal: bool,
     /// The HTTP status was an error's.
@@ -55,6 +58,7 @@ impl Answer {
             usage: Usage::default(),
             choices: BTreeMap::new(),
             held: 0,
+            room: Room::default(),
             terminal: false,
             failed,
             role,
@@ -241,7 +245,7 @@ impl Parts for Choice<'_> {
             name: text::name(&call.name),
             id: call.id.as_deref().map(text::name),
             arguments: kept.to_owned(),
-            arguments_bytes: arguments.len() as u64,
+            arguments_bytes: call.arguments.bytes(),
             complete: call.complete,
             provider_executed: call.provider_executed,
             kind: text::name(&call.kind),
@@ -277,24 +281,6 @@ impl Parts for Choice<'_> {
     fn unknown(&mut self, tag: &str, value: Json<'_>) {
         self.answer.view.unknown += 1;
         self.message(|message| message.json(tag, value));
-    }
-}
-
-/// A tool call whose arguments arrive in fragments.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fragments {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) arguments: String,
-    /// Bytes of arguments beyond the bound.
-    pub(crate) cut: u64,
-}
-
-impl Fragments {
-    pub(crate) fn push(&mut self, fragment: &str) {
-        let before = self.arguments.len();
-        text::append(&mut self.arguments, fragment, OPEN_BYTES);
-        self.cut += (fragment.len() - (self.arguments.len() - before)) as u64;
     }
 }
 

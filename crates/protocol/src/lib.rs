@@ -17,6 +17,7 @@ mod converse;
 pub mod encoding;
 pub mod eventstream;
 mod fingerprint;
+mod fragments;
 mod gemini;
 pub mod json;
 pub mod jsonrpc;

@@ -21,7 +21,7 @@ pub const MESSAGES: usize = 16 * 1024;
 /// Tool calls, tool results, choices, content blocks or messages of a batch that get a view; all are counted.
 pub const ENTRIES: usize = 4096;
 
-/// Bytes of tool arguments, text and the like that one response may hold open at a time.
+/// Bytes of tool arguments, text and the like that one response may hold open at a time, all its calls together.
 pub const OPEN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Depth of nesting that is followed for a canonical form. Deeper values are digested as they stand on the wire.

@@ -49,6 +49,8 @@ pub(crate) enum Arguments<'a> {
     Json(Json<'a>),
     /// A text, which mostly holds JSON.
     Text(Cow<'a, str>),
+    /// The beginning of a text that crossed a bound, and how many bytes are missing behind it.
+    Cut(String, u64),
 }
 
 impl Arguments<'_> {
@@ -56,13 +58,24 @@ impl Arguments<'_> {
         match self {
             Self::Json(value) => value.raw(),
             Self::Text(text) => text,
+            Self::Cut(text, _) => text,
         }
+    }
+
+    /// Length of the arguments, also where they were cut.
+    pub(crate) fn bytes(&self) -> u64 {
+        let missing = match self {
+            Self::Cut(_, missing) => *missing,
+            Self::Json(_) | Self::Text(_) => 0,
+        };
+        self.text().len() as u64 + missing
     }
 
     pub(crate) fn digest(&self) -> Fingerprint {
         match self {
             Self::Json(value) => fingerprint::of_arguments(*value),
             Self::Text(text) => fingerprint::of_arguments_text(text),
+            Self::Cut(text, _) => fingerprint::of_bytes(text.as_bytes()),
         }
     }
 }

@@ -169,6 +169,30 @@ fn a_responses_request_is_read() {
 }
 
 #[test]
+fn an_answer_to_an_approval_request_is_its_result() {
+    let table = [
+        (r#""approve":true"#, "mcpr_1 rm None in 1"),
+        (r#""approve":true,"reason":null"#, "mcpr_1 rm None in 1"),
+        (r#""approve":false"#, "mcpr_1 rm Some(true) in 1"),
+        (
+            r#""approve":false,"reason":"not mine""#,
+            "mcpr_1 rm Some(true) in 1",
+        ),
+    ];
+    for (answer, want) in table {
+        let view = read(
+            Api::OpenAiResponses,
+            &format!(
+                r#"{{"input":[{{"type":"mcp_approval_request","id":"mcpr_1","name":"rm","server_label":"s","arguments":"{{}}"}},
+                    {{"type":"mcp_approval_response","approval_request_id":"mcpr_1",{answer}}}]}}"#
+            ),
+        );
+        assert_eq!(results(&view), [want], "{answer}");
+        assert_eq!(told(&view), ["assistant||mcpr_1|", "tool|||mcpr_1"]);
+    }
+}
+
+#[test]
 fn a_gemini_request_is_read_in_both_spellings() {
     let call = ModelCall {
         api: Api::GeminiGenerate,

@@ -433,7 +433,7 @@ fn the_providers_tools_of_responses_are_told_apart() {
         [
             r#"web_search_call web_search ws_1 {"type":"search","query":"q"} by provider"#,
             "mcp_call ask mcp_1 {} by provider",
-            "mcp_approval_request ask mcpr_1 {} by provider",
+            "mcp_approval_request ask mcpr_1 {}",
             "code_interpreter_call code_interpreter ci_1 print(1) by provider",
             "custom_tool_call sh call_1 ls -l",
             "hologram_call hologram h_1  by provider",
@@ -443,6 +443,218 @@ fn the_providers_tools_of_responses_are_told_apart() {
         (view.tool_results.len(), view.unknown, view.text.as_str()),
         (2, 0, "ok")
     );
+}
+
+#[test]
+fn whose_a_call_is_that_broke_off_is_told_as_of_a_whole_one() {
+    let table = [
+        (
+            r#"{"type":"local_shell_call","id":"l","call_id":"c","status":"in_progress","action":{"type":"exec","command":["ls"]}}"#,
+            vec![r#"local_shell_call local_shell c {"type":"exec","command":["ls"]} incomplete"#],
+        ),
+        (
+            r#"{"type":"computer_call","id":"cc","call_id":"c","status":"in_progress"}"#,
+            vec!["computer_call computer c  incomplete"],
+        ),
+        (
+            r#"{"type":"apply_patch_call","id":"a","call_id":"c","operation":{"type":"delete_file","path":"/x"}}"#,
+            vec![r#"apply_patch_call apply_patch c {"type":"delete_file","path":"/x"} incomplete"#],
+        ),
+        (
+            r#"{"type":"shell_call","id":"s","call_id":"c","environment":{"type":"local"},"action":{"commands":["ls"]}}"#,
+            vec![r#"shell_call shell c {"commands":["ls"]} incomplete"#],
+        ),
+        (
+            r#"{"type":"shell_call","id":"s","call_id":"c","environment":{"type":"container_reference"},"action":{"commands":["ls"]}}"#,
+            vec![r#"shell_call shell c {"commands":["ls"]} by provider incomplete"#],
+        ),
+        (
+            r#"{"type":"mcp_approval_request","id":"m","name":"rm","server_label":"x","arguments":"{"}"#,
+            vec!["mcp_approval_request rm m { incomplete"],
+        ),
+        (
+            r#"{"type":"web_search_call","id":"w","status":"in_progress"}"#,
+            vec!["web_search_call web_search w  by provider incomplete"],
+        ),
+        (
+            r#"{"type":"program","id":"p","call_id":"c","code":"pri"}"#,
+            vec!["program program c pri by provider incomplete"],
+        ),
+        (r#"{"type":"reasoning","id":"r","summary":[]}"#, vec![]),
+    ];
+    for (item, want) in table {
+        let added = format!(
+            r#"{{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{item}}}"#
+        );
+        let view = stream(
+            Api::OpenAiResponses,
+            &events(true, &[RESPONSES_STREAM[0], &added]),
+        );
+        assert_eq!(calls(&view), want, "{item}");
+        assert!(!view.terminated);
+    }
+}
+
+/// Calls, results and their runners in an answer; then the same items sent back by the client.
+#[test]
+fn results_that_the_provider_made_are_its_own_also_when_they_are_sent_back() {
+    const SHELL: &str = r#"{"type":"shell_call","id":"s","call_id":"c","environment":{"type":"container_reference","container_id":"x"},"action":{"commands":["ls"]}},
+        {"type":"shell_call_output","id":"so","call_id":"c","output":[{"stdout":"x","stderr":""}]}"#;
+    const PROGRAM: &str = r#"{"type":"program","id":"p","call_id":"c","code":"print(1)","fingerprint":"f"},
+        {"type":"program_output","id":"po","call_id":"c","result":"1","status":"completed"}"#;
+    const SEARCH: &str = r#"{"type":"tool_search_call","id":"t","call_id":"c","execution":"server","arguments":{}},
+        {"type":"tool_search_output","id":"to","call_id":"c","execution":"server","tools":[]}"#;
+    let table = [
+        (
+            SHELL,
+            r#"shell_call shell c {"commands":["ls"]} by provider"#,
+        ),
+        (PROGRAM, "program program c print(1) by provider"),
+        (SEARCH, "tool_search_call tool_search c {} by provider"),
+    ];
+    for (items, call) in table {
+        let text = r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"done"}]}"#;
+        let view = json(
+            Api::OpenAiResponses,
+            &format!(
+                r#"{{"object":"response","id":"r","status":"completed","output":[{items},{text}]}}"#
+            ),
+        );
+        assert_eq!((calls(&view), view.unknown), (vec![call.to_owned()], 0));
+        let result = &view.tool_results[0];
+        assert_eq!(
+            (
+                view.tool_results.len(),
+                result.id.as_deref(),
+                result.provider_executed
+            ),
+            (1, Some("c"), true),
+            "{call}"
+        );
+        let again = crate::read_request(
+            &Api::OpenAiResponses.into(),
+            format!(r#"{{"input":[{{"role":"user","content":"q"}},{items},{text},{{"role":"user","content":"go on"}}]}}"#).as_bytes(),
+        );
+        let roles: Vec<_> = again
+            .messages
+            .iter()
+            .map(|message| message.role.as_str())
+            .collect();
+        assert_eq!(roles, ["user", "assistant", "user"], "{call}");
+        assert_eq!(
+            view.message.unwrap().fingerprint,
+            again.messages[1].fingerprint,
+            "{call}"
+        );
+        assert_eq!(
+            (again.tool_results.len(), again.tool_results_total),
+            (0, 1),
+            "{call}"
+        );
+    }
+}
+
+#[test]
+fn arguments_of_all_open_calls_share_one_bound() {
+    let mebibyte = "a".repeat(1 << 20);
+    let anthropic = |index: usize, delta: &str| {
+        format!(
+            r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"input_json_delta","partial_json":"{delta}"}}}}"#
+        )
+    };
+    let chat = |index: usize, delta: &str| {
+        format!(
+            r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{index},"id":"t{index}","function":{{"name":"f","arguments":"{delta}"}}}}]}}}}]}}"#
+        )
+    };
+    let responses = |index: usize, delta: &str| {
+        format!(
+            r#"{{"type":"response.function_call_arguments.delta","output_index":{index},"delta":"{delta}"}}"#
+        )
+    };
+    type Delta<'a> = &'a dyn Fn(usize, &str) -> String;
+    let table: [(Api, &str, Delta<'_>); 3] = [
+        (
+            Api::AnthropicMessages,
+            r#"{"type":"content_block_start","index":N,"content_block":{"type":"tool_use","id":"tN","name":"f","input":{}}}"#,
+            &anthropic,
+        ),
+        (Api::OpenAiChat, r#"{"choices":[]}"#, &chat),
+        (
+            Api::OpenAiResponses,
+            r#"{"type":"response.output_item.added","output_index":N,"item":{"type":"function_call","id":"i","call_id":"tN","name":"f","arguments":""}}"#,
+            &responses,
+        ),
+    ];
+    for (api, begin, delta) in table {
+        let mut reader = ResponseReader::new(api, Some("text/event-stream"), None, 200);
+        let mut feed = |data: &str| reader.feed(format!("data: {data}\n\n").as_bytes());
+        feed(&begin.replace('N', "0"));
+        feed(&begin.replace('N', "1"));
+        for _ in 0..16 {
+            feed(&delta(0, &mebibyte));
+        }
+        feed(&delta(1, &mebibyte));
+        let view = reader.finish(true);
+        let told: Vec<_> = view
+            .tool_calls
+            .iter()
+            .map(|call| {
+                (
+                    call.name.as_str(),
+                    call.id.as_deref(),
+                    call.arguments.len(),
+                    call.arguments_bytes,
+                )
+            })
+            .collect();
+        let want = [
+            ("f", Some("t0"), 1 << 20, 16 << 20),
+            ("f", Some("t1"), 0, 1 << 20),
+        ];
+        assert_eq!(told, want, "{api}");
+        assert_eq!(view.message, None, "{api}: what was cut is not known");
+    }
+}
+
+#[test]
+fn a_converse_answer_shares_the_bound_among_its_calls_too() {
+    let event = |reader: &mut converse::Reader, answer: &mut Answer, name: &str, data: &str| {
+        reader.event(name, Json::parse(data.as_bytes()).unwrap(), answer);
+    };
+    let mut answer = Answer::new(Api::BedrockConverse, false);
+    let mut reader = converse::Reader::default();
+    for index in 0..2 {
+        let start = format!(
+            r#"{{"contentBlockIndex":{index},"start":{{"toolUse":{{"toolUseId":"t{index}","name":"f"}}}}}}"#
+        );
+        event(&mut reader, &mut answer, "contentBlockStart", &start);
+        let input = "a".repeat(12 << 20);
+        let delta = format!(
+            r#"{{"contentBlockIndex":{index},"delta":{{"toolUse":{{"input":"{input}"}}}}}}"#
+        );
+        event(&mut reader, &mut answer, "contentBlockDelta", &delta);
+    }
+    // The first call ends: its room is the third one's.
+    event(
+        &mut reader,
+        &mut answer,
+        "contentBlockStop",
+        r#"{"contentBlockIndex":0}"#,
+    );
+    let start = r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t2","name":"f"}}}"#;
+    event(&mut reader, &mut answer, "contentBlockStart", start);
+    let delta = r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{}"}}}"#;
+    event(&mut reader, &mut answer, "contentBlockDelta", delta);
+    reader.finish(&mut answer);
+    let view = answer.finish(false);
+    let told: Vec<_> = view
+        .tool_calls
+        .iter()
+        .map(|call| (call.arguments.len(), call.arguments_bytes))
+        .collect();
+    assert_eq!(told, [(1 << 20, 12 << 20), (1 << 20, 12 << 20), (2, 2)]);
+    assert_eq!(view.message, None);
 }
 
 const GEMINI: &str = r#"{"candidates":[{"content":{"role":"model","parts":[

@@ -1,10 +1,12 @@
 //! The answer to `POST /v1/messages`, whole or as a stream of typed events.
 
 use super::{block, content, is_call, is_result};
-use crate::answer::{Answer, Fragments, error_type};
+use crate::answer::{Answer, error_type};
+use crate::fragments::Fragments;
 use crate::json::Json;
 use crate::limits::ENTRIES;
 use crate::parts::{Arguments, Call, Parts as _, Print};
+use crate::text;
 use event::Usage;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -70,21 +72,19 @@ impl Reader {
 
     fn start(&mut self, index: u64, value: Json<'_>, answer: &mut Answer) {
         let kind = value.get_str("type").unwrap_or_default();
-        let text = |field: &str| value.get_str(field).unwrap_or_default().into_owned();
+        let text = |field: &str| value.get_str(field).unwrap_or_default();
         if is_call(&kind) && self.calls.len() < ENTRIES {
-            let mut fragments = Fragments {
-                id: text("id"),
-                name: text("name"),
-                ..Fragments::default()
-            };
+            // A block that begins where another never ended.
+            self.stop(index, false, answer);
+            let mut fragments = Fragments::new(&mut answer.room, &text("id"), &text("name"));
             // Input that is there at the start is whole: no fragments follow.
             if let Some(input) = value
                 .get("input")
                 .filter(|input| input.fields().next().is_some())
             {
-                fragments.push(input.raw());
+                fragments.push(&mut answer.room, input.raw());
             }
-            self.calls.insert(index, (kind.into_owned(), fragments));
+            self.calls.insert(index, (text::name(&kind), fragments));
             return;
         }
         let known = matches!(
@@ -106,7 +106,7 @@ impl Reader {
             "thinking_delta" => answer.choice(0).reasoning(text("thinking").len()),
             "input_json_delta" => {
                 if let Some((_, fragments)) = self.calls.get_mut(&index) {
-                    fragments.push(&text("partial_json"));
+                    fragments.push(&mut answer.room, &text("partial_json"));
                 }
             }
             "signature_delta" | "citations_delta" | "compaction_delta" => {}
@@ -118,19 +118,20 @@ impl Reader {
         let Some((kind, fragments)) = self.calls.remove(&index) else {
             return;
         };
+        let (cut, bare) = (fragments.is_cut(), fragments.is_bare());
+        let (id, name, arguments) = fragments.close(&mut answer.room);
         let mut choice = answer.choice(0);
-        if fragments.cut > 0 {
+        if cut {
             choice.opaque();
         }
-        let arguments = if fragments.arguments.is_empty() && complete {
-            "{}".into()
-        } else {
-            fragments.arguments
-        };
         choice.call(Call {
-            id: Some(Cow::Owned(fragments.id)),
-            name: Cow::Owned(fragments.name),
-            arguments: Arguments::Text(Cow::Owned(arguments)),
+            id: Some(Cow::Owned(id)),
+            name: Cow::Owned(name),
+            arguments: if bare && complete {
+                Arguments::Text(Cow::Borrowed("{}"))
+            } else {
+                arguments
+            },
             provider_executed: kind != "tool_use",
             kind: Cow::Owned(kind),
             complete,

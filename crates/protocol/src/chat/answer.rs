@@ -1,10 +1,12 @@
 //! The answer to `POST /v1/chat/completions`, whole or as a stream of chunks that ends with `[DONE]`.
 
 use super::{Message, executed};
-use crate::answer::{Answer, Fragments, error_type};
+use crate::answer::{Answer, error_type};
+use crate::fragments::{Fragments, Room};
 use crate::json::Json;
 use crate::limits::ENTRIES;
-use crate::parts::{Arguments, Call, Parts as _, Print};
+use crate::parts::{Call, Parts as _, Print};
+use crate::text;
 use event::Usage;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,15 +98,16 @@ impl Reader {
     /// Ends the stream. Calls of a choice without a finish reason are incomplete.
     pub(crate) fn finish(&mut self, answer: &mut Answer) {
         for ((index, _), partial) in std::mem::take(&mut self.calls) {
+            let cut = partial.fragments.is_cut();
+            let (id, name, arguments) = partial.fragments.close(&mut answer.room);
             let mut choice = answer.choice(index);
-            if partial.fragments.cut > 0 {
+            if cut {
                 choice.opaque();
             }
-            let id = partial.fragments.id;
             choice.call(Call {
                 id: (!id.is_empty()).then_some(Cow::Owned(id)),
-                name: Cow::Owned(partial.fragments.name),
-                arguments: Arguments::Text(Cow::Owned(partial.fragments.arguments)),
+                name: Cow::Owned(name),
+                arguments,
                 kind: Cow::Owned(partial.kind),
                 provider_executed: false,
                 complete: self.finished.contains(&index),
@@ -119,7 +122,9 @@ impl Reader {
         for value in message.tool_calls.into_iter().flat_map(Json::items) {
             self.tool_call(index, value, answer);
         }
-        if let Some(value) = message.function_call {
+        if let Some(value) = message.function_call
+            && self.has_place((index, FUNCTION_CALL), answer)
+        {
             let partial = self
                 .calls
                 .entry((index, FUNCTION_CALL))
@@ -128,7 +133,7 @@ impl Reader {
                     wire_index: None,
                     fragments: Fragments::default(),
                 });
-            extend(&mut partial.fragments, value);
+            extend(&mut partial.fragments, value, &mut answer.room);
         }
         for tool in message.executed_tools.into_iter().flat_map(Json::items) {
             // A tool is announced when it starts and told again with its output.
@@ -142,27 +147,30 @@ impl Reader {
         let wire_index = value.get("index").and_then(Json::u64);
         let id = value.get_str("id").unwrap_or_default();
         let position = self.position(choice, wire_index, &id);
-        if !self.calls.contains_key(&(choice, position)) && self.calls.len() >= ENTRIES {
-            answer.problem(format!("only the first {ENTRIES} tool calls are in view"));
+        if !self.has_place((choice, position), answer) {
             return;
         }
         let partial = self
             .calls
             .entry((choice, position))
             .or_insert_with(|| Partial {
-                kind: value
-                    .get_str("type")
-                    .unwrap_or(Cow::Borrowed("function"))
-                    .into_owned(),
+                kind: text::name(&value.get_str("type").unwrap_or(Cow::Borrowed("function"))),
                 wire_index,
                 fragments: Fragments::default(),
             });
-        if partial.fragments.id.is_empty() {
-            partial.fragments.id = id.into_owned();
-        }
+        partial.fragments.identify(&mut answer.room, &id);
         if let Some(function) = value.get("function").or_else(|| value.get("custom")) {
-            extend(&mut partial.fragments, function);
+            extend(&mut partial.fragments, function, &mut answer.room);
         }
+    }
+
+    /// Whether this call is one of those that are followed, or may become one.
+    fn has_place(&self, key: (u64, u64), answer: &mut Answer) -> bool {
+        let place = self.calls.len() < ENTRIES || self.calls.contains_key(&key);
+        if !place {
+            answer.problem(format!("only the first {ENTRIES} tool calls are in view"));
+        }
+        place
     }
 
     /// Which call a fragment continues: the last one with its index, unless it brings another id (Gemini's
@@ -190,17 +198,15 @@ impl Reader {
 }
 
 /// Adds what a fragment of a function brings.
-fn extend(fragments: &mut Fragments, function: Json<'_>) {
-    if fragments.name.is_empty() {
-        fragments.name = function.get_str("name").unwrap_or_default().into_owned();
-    }
+fn extend(fragments: &mut Fragments, function: Json<'_>, room: &mut Room) {
+    fragments.entitle(room, &function.get_str("name").unwrap_or_default());
     let Some(arguments) = function.get("arguments").or_else(|| function.get("input")) else {
         return;
     };
     match arguments.str() {
-        Some(text) => fragments.push(&text),
+        Some(text) => fragments.push(room, &text),
         // Ollama's habit: the arguments as an object, whole.
-        None if !arguments.is_null() => fragments.push(arguments.raw()),
+        None if !arguments.is_null() => fragments.push(room, arguments.raw()),
         None => {}
     }
 }

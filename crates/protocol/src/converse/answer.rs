@@ -1,10 +1,12 @@
 //! The answer, whole or as a stream of binary frames.
 
 use super::{block, is_server, reasoning_bytes};
-use crate::answer::{Answer, Fragments, error_type};
+use crate::answer::{Answer, error_type};
+use crate::fragments::Fragments;
 use crate::json::Json;
 use crate::limits::ENTRIES;
-use crate::parts::{Arguments, Call, Parts as _, Print};
+use crate::parts::{Call, Parts as _, Print};
+use crate::text;
 use event::Usage;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -77,22 +79,20 @@ impl Reader {
     }
 
     fn start(&mut self, index: u64, start: Json<'_>, answer: &mut Answer) {
-        let text =
-            |value: Json<'_>, field: &str| value.get_str(field).unwrap_or_default().into_owned();
         if let Some(tool) = start.get("toolUse").filter(|_| self.calls.len() < ENTRIES) {
-            let fragments = Fragments {
-                id: text(tool, "toolUseId"),
-                name: text(tool, "name"),
-                ..Fragments::default()
-            };
+            // A block that begins where another never ended.
+            self.stop(index, false, answer);
+            let text = |field: &str| tool.get_str(field).unwrap_or_default();
+            let fragments = Fragments::new(&mut answer.room, &text("toolUseId"), &text("name"));
             self.calls
                 .insert(index, (is_server(tool, "server_tool_use"), fragments));
         } else if let Some(result) = start
             .get("toolResult")
             .filter(|_| self.results.len() < ENTRIES)
         {
+            let short = |field: &str| text::name(&result.get_str(field).unwrap_or_default());
             self.results
-                .insert(index, (text(result, "toolUseId"), text(result, "status")));
+                .insert(index, (short("toolUseId"), short("status")));
         } else {
             answer.count_unknown();
         }
@@ -103,7 +103,8 @@ impl Reader {
             answer.choice(0).text(&text);
         } else if let Some(tool) = delta.get("toolUse") {
             if let Some((_, fragments)) = self.calls.get_mut(&index) {
-                fragments.push(&tool.get_str("input").unwrap_or_default());
+                let input = tool.get_str("input").unwrap_or_default();
+                fragments.push(&mut answer.room, &input);
             }
         } else if let Some(reasoning) = delta.get("reasoningContent") {
             answer.choice(0).reasoning(reasoning_bytes(reasoning));
@@ -114,14 +115,16 @@ impl Reader {
 
     fn stop(&mut self, index: u64, complete: bool, answer: &mut Answer) {
         if let Some((provider_executed, fragments)) = self.calls.remove(&index) {
+            let cut = fragments.is_cut();
+            let (id, name, arguments) = fragments.close(&mut answer.room);
             let mut choice = answer.choice(0);
-            if fragments.cut > 0 {
+            if cut {
                 choice.opaque();
             }
             choice.call(Call {
-                id: Some(Cow::Owned(fragments.id)),
-                name: Cow::Owned(fragments.name),
-                arguments: Arguments::Text(Cow::Owned(fragments.arguments)),
+                id: Some(Cow::Owned(id)),
+                name: Cow::Owned(name),
+                arguments,
                 kind: Cow::Borrowed("toolUse"),
                 provider_executed,
                 complete,

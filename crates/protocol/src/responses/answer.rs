@@ -1,10 +1,12 @@
 //! The answer to `POST /v1/responses`, whole or as a stream of numbered events.
 
-use super::item;
-use crate::answer::{Answer, Fragments, error_type, word};
+use super::item::{self, By};
+use crate::answer::{Answer, error_type, word};
+use crate::fragments::{Fragments, Room};
 use crate::json::Json;
-use crate::limits::ENTRIES;
-use crate::parts::{Arguments, Call, Parts as _, Print};
+use crate::limits::{ARGUMENT_BYTES, ENTRIES};
+use crate::parts::{Call, Parts as _};
+use crate::text;
 use event::Usage;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,12 +22,62 @@ pub(crate) struct Reader {
 }
 
 /// An item of which only fragments have come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
     kind: String,
+    /// Whether it is a call that the provider executes.
+    provider: bool,
     fragments: Fragments,
     text: String,
     reasoning: usize,
+}
+
+impl Open {
+    /// The item as it began.
+    fn new(item: Json<'_>, room: &mut Room) -> Self {
+        let kind = item::kind(item);
+        let begun = item::call(item, &kind);
+        let mut fragments =
+            Fragments::new(room, begun.id.as_deref().unwrap_or_default(), &begun.name);
+        fragments.push(room, begun.arguments.text());
+        Self {
+            provider: begun.provider_executed,
+            fragments,
+            text: String::new(),
+            reasoning: 0,
+            kind: text::name(&kind),
+        }
+    }
+
+    /// Ends the item. `told`: what has come of it, as far as nobody else tells it.
+    fn close(self, told: bool, answer: &mut Answer) {
+        answer.room.release(self.text.len());
+        let cut = self.fragments.is_cut();
+        let (id, name, arguments) = self.fragments.close(&mut answer.room);
+        if !told {
+            return;
+        }
+        let mut choice = answer.choice(0);
+        choice.reasoning(self.reasoning);
+        if !self.text.is_empty() {
+            choice.text(&self.text);
+        }
+        if !item::is_call(&self.kind) {
+            return;
+        }
+        if cut {
+            choice.opaque();
+        }
+        choice.call(Call {
+            id: Some(Cow::Owned(id)),
+            name: Cow::Owned(name),
+            arguments,
+            provider_executed: self.provider,
+            print: item::call_print(&self.kind, self.provider),
+            kind: Cow::Owned(self.kind),
+            complete: false,
+        });
+    }
 }
 
 impl Reader {
@@ -63,7 +115,7 @@ impl Reader {
                     .or_else(|| word(data));
                 answer.error(&kind.unwrap_or_else(|| "error".to_owned()));
             }
-            "response.output_item.added" => self.added(data),
+            "response.output_item.added" => self.added(data, answer),
             "response.output_item.done" => self.done(data, answer),
             _ => self.fragment(&kind, data, answer),
         }
@@ -71,26 +123,12 @@ impl Reader {
 
     /// Ends the stream: of items that were never done, what has come is told, as incomplete.
     pub(crate) fn finish(&mut self, answer: &mut Answer) {
+        self.close_all(true, answer);
+    }
+
+    fn close_all(&mut self, told: bool, answer: &mut Answer) {
         for open in std::mem::take(&mut self.open).into_values() {
-            let mut choice = answer.choice(0);
-            choice.reasoning(open.reasoning);
-            if !open.text.is_empty() {
-                choice.text(&open.text);
-            }
-            if open.kind.ends_with("_call") {
-                choice.call(Call {
-                    id: Some(Cow::Owned(open.fragments.id)),
-                    name: Cow::Owned(open.fragments.name),
-                    arguments: Arguments::Text(Cow::Owned(open.fragments.arguments)),
-                    provider_executed: !matches!(
-                        open.kind.as_str(),
-                        "function_call" | "custom_tool_call"
-                    ),
-                    kind: Cow::Owned(open.kind),
-                    complete: false,
-                    print: Print::Whole,
-                });
-            }
+            open.close(told, answer);
         }
     }
 
@@ -113,46 +151,32 @@ impl Reader {
                 .get("output")
                 .is_some_and(|output| output.items().next().is_some())
         {
-            self.open.clear();
+            self.close_all(false, answer);
             output(response, answer);
         }
         outcome(response, answer);
     }
 
-    fn added(&mut self, data: Json<'_>) {
-        let Some(item) = data.get("item").filter(|_| self.open.len() < ENTRIES) else {
-            return;
-        };
-        let kind = item::kind(item).into_owned();
-        let text = |field: &str| item.get_str(field).unwrap_or_default().into_owned();
-        let id = item
-            .get_str("call_id")
-            .filter(|id| !id.is_empty())
-            .or_else(|| item.get_str("id"))
-            .unwrap_or_default()
-            .into_owned();
-        let name = item.get_str("name").map_or_else(
-            || kind.trim_end_matches("_call").to_owned(),
-            Cow::into_owned,
-        );
-        let mut open = Open {
-            fragments: Fragments {
-                id,
-                name,
-                ..Fragments::default()
-            },
-            ..Open::default()
-        };
-        open.fragments.push(&text("arguments"));
-        open.kind = kind;
-        self.open.insert(index(data), open);
+    fn added(&mut self, data: Json<'_>, answer: &mut Answer) {
+        let index = index(data);
+        let item = data
+            .get("item")
+            .filter(|_| self.open.len() < ENTRIES || self.open.contains_key(&index));
+        let Some(item) = item else { return };
+        let open = Open::new(item, &mut answer.room);
+        // Compatibles that number every item 0 tell each of them in full when it is done.
+        if let Some(before) = self.open.insert(index, open) {
+            before.close(false, answer);
+        }
     }
 
     fn done(&mut self, data: Json<'_>, answer: &mut Answer) {
-        self.open.remove(&index(data));
+        if let Some(open) = self.open.remove(&index(data)) {
+            open.close(false, answer);
+        }
         self.items += 1;
         if let Some(item) = data.get("item") {
-            item::read(item, &item::kind(item), true, &mut answer.choice(0));
+            item::read(item, &item::kind(item), By::Provider, &mut answer.choice(0));
         }
     }
 
@@ -173,11 +197,14 @@ impl Reader {
             || kind.contains("tool_call_input")
             || kind.contains("_call_code")
         {
-            open.fragments.push(&delta);
+            open.fragments.push(&mut answer.room, &delta);
         } else if kind.contains("reasoning") {
             open.reasoning += delta.len();
         } else if kind.contains("output_text") || kind.contains("refusal") {
-            crate::text::append(&mut open.text, &delta, crate::limits::ARGUMENT_BYTES);
+            let room = ARGUMENT_BYTES.saturating_sub(open.text.len());
+            answer
+                .room
+                .append(&mut open.text, text::prefix(&delta, room));
         }
     }
 }
@@ -208,6 +235,7 @@ const FAMILIES: &[&str] = &[
     "apply_patch_call",
     "computer_call",
     "tool_search_call",
+    "compaction.",
     "audio",
     "output_audio",
     "rate_limits.",
@@ -247,7 +275,7 @@ fn output(response: Json<'_>, answer: &mut Answer) {
         .get_str("object")
         .is_some_and(|object| object == "response.compaction");
     for item in response.get("output").into_iter().flat_map(Json::items) {
-        item::read(item, &item::kind(item), true, &mut answer.choice(0));
+        item::read(item, &item::kind(item), By::Provider, &mut answer.choice(0));
     }
     if compacted {
         // What comes back is a rewritten history, not the model's next message.

@@ -21,13 +21,23 @@ pub(super) fn kind(item: Json<'_>) -> Cow<'_, str> {
     item.get_str("type").unwrap_or(Cow::Borrowed("message"))
 }
 
-pub(super) fn side<'a>(item: Json<'a>, kind: &str) -> Side<'a> {
+/// Who ran what an output is the output of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Provider,
+    Agent,
+}
+
+/// `by`: who answers to calls of kinds that both may run, here.
+pub(super) fn side<'a>(item: Json<'a>, kind: &str, by: By) -> Side<'a> {
     match kind {
         "message" => Side::Message(item.get_str("role").unwrap_or(Cow::Borrowed("user"))),
         "item_reference" => Side::Reference,
         "mcp_approval_response" => Side::Tool,
-        "tool_search_output" if is_server(item) => Side::Model,
-        _ if kind.ends_with("_output") => Side::Tool,
+        _ if kind.ends_with("_output") => match output_by(item, kind, by) {
+            By::Provider => Side::Model,
+            By::Agent => Side::Tool,
+        },
         _ => Side::Model,
     }
 }
@@ -37,25 +47,35 @@ fn is_server(item: Json<'_>) -> bool {
         .is_some_and(|execution| execution == "server")
 }
 
-/// Reads an item into the message it belongs to. `complete`: its arguments are whole.
-pub(super) fn read(item: Json<'_>, kind: &str, complete: bool, parts: &mut impl Parts) {
+/// Whether it is a call: all of a kind `..._call`, and two that are called otherwise.
+pub(super) fn is_call(kind: &str) -> bool {
+    kind.ends_with("_call") || matches!(kind, "mcp_approval_request" | "program")
+}
+
+/// The id that the outputs of this call name, where the provider runs it.
+pub(super) fn provider_call<'a>(item: Json<'a>, kind: &str) -> Option<Cow<'a, str>> {
+    let provider = is_call(kind) && is_provider(item, kind);
+    id_in(item, "call_id").filter(|_| provider)
+}
+
+/// Reads a whole item into the message it belongs to. `by`: as for [`side`].
+pub(super) fn read(item: Json<'_>, kind: &str, by: By, parts: &mut impl Parts) {
     match kind {
         "message" => message(item, parts),
         "reasoning" => parts.reasoning(reasoning_bytes(item)),
         // Lists of tools and pointers say nothing that a client sends back.
         "mcp_list_tools" | "item_reference" | "additional_tools" => {}
-        "compaction" | "compaction_summary" | "compaction_trigger" | "mcp_approval_response" => {
-            parts.other(kind, item)
-        }
-        "mcp_approval_request" => parts.call(call(item, kind, true, complete)),
-        _ if kind.ends_with("_call") => {
-            let provider = is_provider(item, kind);
-            parts.call(call(item, kind, provider, complete));
-            if provider {
+        "compaction" | "compaction_summary" | "compaction_trigger" => parts.other(kind, item),
+        "mcp_approval_response" => parts.result(approval(item)),
+        _ if is_call(kind) => {
+            parts.call(call(item, kind));
+            if is_provider(item, kind) {
                 provider_result(item, parts);
             }
         }
-        _ if kind.ends_with("_output") => parts.result(output(item, kind)),
+        _ if kind.ends_with("_output") => {
+            parts.result(output(item, output_by(item, kind, by)));
+        }
         _ => parts.unknown(kind, item),
     }
 }
@@ -107,6 +127,8 @@ fn is_provider(item: Json<'_>, kind: &str) -> bool {
     match kind {
         "function_call" | "custom_tool_call" | "computer_call" | "local_shell_call"
         | "apply_patch_call" => false,
+        // A question: nothing runs before it is answered.
+        "mcp_approval_request" => false,
         "shell_call" => item
             .get("environment")
             .and_then(|place| place.get_str("type"))
@@ -118,7 +140,34 @@ fn is_provider(item: Json<'_>, kind: &str) -> bool {
     }
 }
 
-fn call<'a>(item: Json<'a>, kind: &str, provider_executed: bool, complete: bool) -> Call<'a> {
+/// Who ran what this is the output of. `unsaid`: whoever does so here for kinds that both may run.
+fn output_by(item: Json<'_>, kind: &str, unsaid: By) -> By {
+    match kind {
+        "function_call_output"
+        | "custom_tool_call_output"
+        | "computer_call_output"
+        | "local_shell_call_output"
+        | "apply_patch_call_output" => By::Agent,
+        "program_output" => By::Provider,
+        "tool_search_output" if is_server(item) => By::Provider,
+        "tool_search_output" => By::Agent,
+        _ => unsaid,
+    }
+}
+
+/// How a call of this kind enters the message's fingerprint. A client may leave out the provider's items and its questions,
+/// or send only their ids: the provider has them.
+pub(super) fn call_print(kind: &str, provider_executed: bool) -> Print {
+    if provider_executed || kind == "mcp_approval_request" {
+        Print::Absent
+    } else {
+        Print::Whole
+    }
+}
+
+/// The call that a whole item is, or the beginning of one.
+pub(super) fn call<'a>(item: Json<'a>, kind: &str) -> Call<'a> {
+    let provider_executed = is_provider(item, kind);
     let arguments = [
         "arguments",
         "input",
@@ -139,13 +188,8 @@ fn call<'a>(item: Json<'a>, kind: &str, provider_executed: bool, complete: bool)
         arguments: Arguments::from(arguments),
         kind: Cow::Owned(kind.to_owned()),
         provider_executed,
-        complete,
-        // A client may leave out the provider's items, or send only their ids: the provider has them.
-        print: if provider_executed {
-            Print::Absent
-        } else {
-            Print::Whole
-        },
+        complete: true,
+        print: call_print(kind, provider_executed),
     }
 }
 
@@ -171,9 +215,27 @@ fn provider_result(item: Json<'_>, parts: &mut impl Parts) {
     });
 }
 
-fn output<'a>(item: Json<'a>, kind: &str) -> Output<'a> {
-    let content = item.get("output").or_else(|| item.get("tools"));
-    let provider = kind == "tool_search_output" && is_server(item);
+/// What the agent's side answers to `mcp_approval_request`: a denial is its failure.
+fn approval(item: Json<'_>) -> Output<'_> {
+    let field = |name: &str| item.get(name).filter(|value| !value.is_null());
+    let content = field("reason").or_else(|| field("approve"));
+    let denied = field("approve").and_then(Json::bool) == Some(false);
+    Output {
+        id: id_in(item, "approval_request_id"),
+        name: None,
+        is_error: denied.then_some(true),
+        digest: content_digest(content),
+        bytes: wire_bytes(content),
+        provider_executed: false,
+        print: Print::Whole,
+    }
+}
+
+fn output(item: Json<'_>, by: By) -> Output<'_> {
+    let content = ["output", "tools", "result"]
+        .into_iter()
+        .find_map(|field| item.get(field));
+    let provider = by == By::Provider;
     let content = content.filter(|content| content.kind() != Kind::Null);
     Output {
         id: id_in(item, "call_id").or_else(|| id_in(item, "id")),

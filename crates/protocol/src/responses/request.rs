@@ -1,10 +1,12 @@
 //! `POST /v1/responses`.
 
-use super::item::{self, Side};
+use super::item::{self, By, Side};
 use crate::conversation::Conversation;
 use crate::json::{Json, Kind};
+use crate::limits::{ENTRIES, NAME_BYTES};
 use crate::parts::Parts as _;
 use crate::text;
+use std::collections::HashSet;
 
 pub(crate) fn read(body: Json<'_>, conversation: &mut Conversation) {
     for (key, value) in body.fields().filter(|(_, value)| !value.is_null()) {
@@ -28,7 +30,7 @@ pub(crate) fn read(body: Json<'_>, conversation: &mut Conversation) {
                     conversation.text(&text);
                 }
                 for item in value.items() {
-                    item::read(item, &item::kind(item), true, conversation);
+                    item::read(item, &item::kind(item), By::Agent, conversation);
                 }
                 conversation.close();
             }
@@ -44,10 +46,25 @@ pub(super) fn input(value: Json<'_>, conversation: &mut Conversation) {
         conversation.begin("user");
         conversation.text(&text);
     }
+    // Calls that the provider ran: the client sends back their outputs as well.
+    let mut by_provider = HashSet::new();
     let single = (value.kind() == Kind::Object).then_some(value);
     for item in single.into_iter().chain(value.items()) {
         let kind = item::kind(item);
-        let role = match item::side(item, &kind) {
+        if let Some(id) = item::provider_call(item, &kind)
+            && by_provider.len() < ENTRIES
+        {
+            by_provider.insert(text::name(&id));
+        }
+        let answers = |id: &str| by_provider.contains(text::prefix(id, NAME_BYTES));
+        let by = match item
+            .get_str("call_id")
+            .filter(|_| kind.ends_with("_output"))
+        {
+            Some(id) if answers(&id) => By::Provider,
+            _ => By::Agent,
+        };
+        let role = match item::side(item, &kind, by) {
             Side::Message(role) => role,
             Side::Model => "assistant".into(),
             Side::Tool => "tool".into(),
@@ -61,7 +78,7 @@ pub(super) fn input(value: Json<'_>, conversation: &mut Conversation) {
         if !joins {
             conversation.begin(&role);
         }
-        item::read(item, &kind, true, conversation);
+        item::read(item, &kind, by, conversation);
     }
     conversation.close();
 }
