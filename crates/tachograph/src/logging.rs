@@ -14,6 +14,7 @@ pub(crate) fn start() {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(Escaped)
+        .log_internal_errors(false)
         .try_init()
         .ok();
 }
@@ -29,13 +30,16 @@ impl<'a> MakeWriter<'a> for Escaped {
     }
 }
 
+/// Never fails: standard error may lie on the disk that is full, or its reader may have gone, and a recorder must not end
+/// over a line that nobody can read. What has to be known stands in the record as well.
 impl Write for Escaped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(escape::bytes(bytes).as_bytes())?;
+        io::stderr().write_all(escape::bytes(bytes).as_bytes()).ok();
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        io::stderr().flush().ok();
+        Ok(())
     }
 }

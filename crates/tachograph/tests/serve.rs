@@ -37,6 +37,10 @@ struct Serving {
 
 impl Serving {
     fn start(data: &Path) -> Self {
+        Self::start_as(data, |_| {})
+    }
+
+    fn start_as(data: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let args = [
             "serve",
             "--gateway",
@@ -44,7 +48,9 @@ impl Serving {
             "--console",
             "127.0.0.1:0",
         ];
-        let mut child = command(data, &args).spawn().unwrap();
+        let mut command = command(data, &args);
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut rest = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         rest.read_line(&mut line).unwrap();
@@ -78,12 +84,9 @@ impl Serving {
     fn end(mut self) -> (Option<i32>, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         self.rest.read_to_string(&mut out).unwrap();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut err)
-            .unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut err).unwrap();
+        }
         (self.child.wait().unwrap().code(), out, err)
     }
 }
@@ -129,6 +132,33 @@ fn kinds(data: &Path) -> Vec<String> {
                 .to_owned()
         })
         .collect()
+}
+
+/// Its disk is full, or who read it has gone.
+#[test]
+fn it_goes_on_when_nobody_takes_its_log() {
+    for full in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("record");
+        let stderr = if full {
+            Stdio::from(std::fs::File::create("/dev/full").unwrap())
+        } else {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            Stdio::from(writer)
+        };
+        let serving = Serving::start_as(&data, |command| {
+            command.env("TACHO_LOG", "trace").stderr(stderr);
+        });
+        for _ in 0..3 {
+            let answer = get(&serving.gateway, "localhost", "GET", "/nowhere/x");
+            assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        }
+        serving.signal(Signal::TERM);
+        let (code, ..) = serving.end();
+        assert_eq!(code, Some(0), "full: {full}");
+        assert_eq!(kinds(&data).last().unwrap(), "recorder.stop");
+    }
 }
 
 #[test]
