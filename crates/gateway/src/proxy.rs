@@ -133,7 +133,8 @@ async fn upstream(
     let Ok(address) = PathAndQuery::try_from(joined) else {
         return refuse(ctx, place, request, started, Cause::BadAddress, reply).await;
     };
-    if crate::upgrade::is_upgrade(&request) {
+    let kind = Asked::kind_of(target.api, request.method().as_str(), address.as_str());
+    if kind != Kind::ModelRequest && crate::upgrade::is_upgrade(&request) {
         let upgraded = crate::upgrade::handle(ctx, target, place, address, request, started, reply);
         return Box::pin(upgraded).await;
     }

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 const SWITCH: Duration = Duration::from_secs(10);
 
 /// Whether the request asks to leave HTTP. HTTP/2 by upgrade (`h2c`) is not offered: such a client goes on with HTTP/1.1.
+/// To be asked of requests that are no call by themselves: a call stays one whatever its client offers beside it (some offer
+/// TLS with every request), since a server may leave any offer aside (RFC 9110, 7.8).
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
     let asks = |headers: &HeaderMap| {
         let protocol = headers.get(UPGRADE).map(http::HeaderValue::as_bytes);

@@ -130,7 +130,7 @@ impl Way<'_> {
             let unread = Unread::by_head(request, started, Cause::BadAddress);
             return refuse(ctx, &self.place, Some(&self.target), unread, reply).await;
         };
-        if crate::upgrade::is_upgrade(&request) {
+        if request.method() != Method::POST && crate::upgrade::is_upgrade(&request) {
             let Self { target, place, .. } = &self;
             let upgraded = crate::upgrade::handle(
                 ctx,

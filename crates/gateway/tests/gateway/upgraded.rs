@@ -334,3 +334,27 @@ async fn a_message_without_room_does_not_pass_beside_one_with_room() {
         "{passed} passed, {recorded} are recorded"
     );
 }
+
+/// Some clients offer another protocol with every request, and an agent may: what is a call stays one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_a_call_whatever_is_offered_beside_it() {
+    let answer = r#"{"id":"m","type":"message","role":"assistant","model":"x","content":[],"stop_reason":"end_turn"}"#;
+    for offer in ["TLS/1.2", "websocket", "h2c"] {
+        let upstream = Upstream::answering(ok("application/json", answer.as_bytes())).await;
+        let rig = Rig::new(upstream.addr).await;
+        let body = r#"{"model":"x","messages":[{"role":"user","content":"hi"}]}"#;
+        let request = format!(
+            "POST /agent/a/anthropic/v1/messages HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: {offer}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut client = rig.connect().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        until(&mut client, &mut Vec::new(), answer.as_bytes()).await;
+        let (asked, end) = rig.one().await;
+        assert_eq!(asked.kind.as_str(), "model.request", "{offer}");
+        assert_eq!(asked.gen_ai.unwrap().request_model.as_deref(), Some("x"));
+        assert_eq!(end.outcome.unwrap().state, State::Completed);
+        let forwarded = upstream.seen()[0].head.to_ascii_lowercase();
+        assert!(!forwarded.contains("upgrade"), "{forwarded}");
+    }
+}
