@@ -212,7 +212,46 @@ fn responses_continue_by_the_id_of_the_answer() {
     unknown.previous_response_id = Some("resp_unknown".into());
     unknown.context_off_wire = true;
     let other = bench.ask_as("a", Ids::default(), &unknown);
-    assert!(other.started && other.history.is_empty());
+    // What it goes on from never passed here.
+    assert!(other.started);
+    assert_eq!(changes(&other), [("unseen", 0)]);
+}
+
+#[test]
+fn an_answer_without_a_message_can_be_gone_on_from() {
+    let known = |id: &str| {
+        let mut view = view(&[message("user", "next")]);
+        view.previous_response_id = Some(id.into());
+        view.context_off_wire = true;
+        view
+    };
+    // Queued in the background; only reasoning, and cut off by its bound; left by its client.
+    for (terminated, id) in [(true, "queued"), (true, "reasoning"), (false, "left")] {
+        let mut bench = Bench::default();
+        let first = bench.ask(&[message("user", "q")]);
+        let mut reply = protocol::ResponseView {
+            terminated,
+            ..Default::default()
+        };
+        reply.gen_ai.response_id = Some(id.into());
+        bench
+            .tracker
+            .answered("a", first.turn.unwrap(), Some(&reply));
+        let next = bench.ask_as("a", Ids::default(), &known(id));
+        assert_eq!(
+            (next.run.id.as_str(), by(&next), changes(&next)),
+            (first.run.id.as_str(), "previous-response", vec![]),
+            "{id}"
+        );
+        // In a run that is named otherwise, it is the parent.
+        let ids = Ids {
+            header: Some(b"mine"),
+            ..Ids::default()
+        };
+        let named = bench.ask_as("a", ids, &known(id));
+        assert_eq!(named.run.parent, Some(first.run.id), "{id}");
+        assert_eq!(changes(&named), [], "{id}");
+    }
 }
 
 #[test]

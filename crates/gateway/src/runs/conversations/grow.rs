@@ -179,6 +179,7 @@ impl Conversations {
         }
         let question: Vec<Mark> = branch.marks.get(..turn.asked).unwrap_or_default().to_vec();
         let (scope, system) = (branch.scope, branch.system);
+        let mut named = None;
         for message in view
             .message
             .iter()
@@ -196,18 +197,21 @@ impl Conversations {
                 }
             };
             self.note(self.answer_key(agent, mark), place);
-            if let Some(id) = view.gen_ai.response_id.as_ref().filter(|_| whole) {
-                let key = self.key("response", agent, id.as_bytes());
-                if self.facts.get(&key).is_none_or(|held| held.run != turn.run) {
-                    self.note(key, place);
-                }
-            }
+            named.get_or_insert(place);
         }
         let place = Place {
             run: turn.run,
             branch: turn.branch,
             len: turn.asked,
         };
+        // An answer that is not there yet (`background`), that has no message, or whose end nobody waited for, can be gone on
+        // from by its id as well.
+        if let Some(id) = &view.gen_ai.response_id {
+            let key = self.key("response", agent, id.as_bytes());
+            if self.facts.get(&key).is_none_or(|held| held.run != turn.run) {
+                self.note(key, named.filter(|_| whole).unwrap_or(place));
+            }
+        }
         for id in view.tool_calls.iter().filter_map(|call| call.id.as_ref()) {
             self.note(self.call_key(agent, id), place);
         }

@@ -105,6 +105,8 @@ impl Conversations {
             .get(&run)
             .is_none_or(|known| known.branches.is_empty());
         let base = self.base(run, &sent);
+        let named = sent.view.previous_response_id.as_ref();
+        let gone_on_from = named.map(|id| self.run_of_response(sent.agent, id));
         let off_wire = sent.view.context_off_wire && base.is_none();
         let offset = base.as_ref().map_or(0, Vec::len);
         let chosen = match base {
@@ -129,6 +131,9 @@ impl Conversations {
             None => (Vec::new(), offset),
         };
         let (unseen, origin) = self.unseen(run, &sent, fresh, offset, blind_at);
+        // An answer that is known by its id alone and never passed here is as unseen as one that is sent along.
+        let unseen = unseen.or(gone_on_from.filter(Option::is_none).map(|_| offset));
+        let origin = origin.or(gone_on_from.flatten().filter(|other| *other != run));
         if let Some(at) = unseen.filter(|_| departures.len() < MAX_DEPARTURES) {
             departures.push(Departure {
                 change: Change::Unseen,
