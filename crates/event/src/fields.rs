@@ -293,7 +293,8 @@ pub struct History {
 pub struct Gap {
     /// What the gap concerns: an upstream, a body, a reader, the clock, the disk.
     pub of: String,
-    /// Why: `truncated`, `disk-full`, `not-understood`, `unclean-stop`, ...
+    /// Why: `truncated`, `disk-full`, `not-understood`, `sequence-hole` (a provider's own numbers leave some out),
+    /// `unclean-stop`, ...
     pub cause: String,
     /// How many events, bytes or elements, as `unit` says.
     pub count: u64,

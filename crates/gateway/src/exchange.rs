@@ -56,9 +56,20 @@ impl Form {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self {
             media: text(headers, "content-type"),
-            encoding: text(headers, "content-encoding"),
+            encoding: encoding(headers),
         }
     }
+}
+
+/// The codings of a body in the order they were applied, however many lines tell them (RFC 9110, sections 5.3 and 8.4).
+pub(crate) fn encoding(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all("content-encoding").into_iter();
+    let all = lines.fold(String::new(), |mut all, line| {
+        all.push_str(if all.is_empty() { "" } else { ", " });
+        all.push_str(&String::from_utf8_lossy(line.as_bytes()));
+        all
+    });
+    Some(cut(&all, ID_BYTES).to_owned()).filter(|all| !all.is_empty())
 }
 
 /// A header's value as text for an event, bounded.

@@ -240,7 +240,19 @@ impl Observer for ModelObserver {
         if view.problem.is_some() && whole {
             out.push(self.not_understood(call, "response"));
         }
-        let cut_short = whole && self.streams && !view.terminated && view.problem.is_none();
+        if view.sequence_holes > 0 {
+            out.push(Noted::event(call.gap(Gap {
+                of: "response".to_owned(),
+                cause: "sequence-hole".to_owned(),
+                count: view.sequence_holes,
+                unit: "elements".to_owned(),
+                ..Gap::default()
+            })));
+        }
+        // Of what was not understood at all, nobody knows how it ends.
+        let understood =
+            view.problem.is_none() || view.message.is_some() || view.gen_ai.response_id.is_some();
+        let cut_short = whole && self.streams && !view.terminated && understood;
         let (mut error, mut stream_error) = (view.error.clone(), view.stream_error.clone());
         if !self.streams && view.message.is_none() {
             // An error after HTTP 200 with nothing before it: nothing had begun that could break.

@@ -7,7 +7,7 @@ use super::{Direction, Party, READ_BYTES, suspend};
 use crate::config::Target;
 use crate::context::Context;
 use crate::ending::unforwarded;
-use crate::exchange::{Call, text};
+use crate::exchange::{Call, encoding, text};
 use crate::owed::Noted;
 use crate::relay::{Observer, Verdict};
 use bytes::Bytes;
@@ -95,7 +95,7 @@ impl Default for Reading {
 
 impl Observer for Watch {
     fn head(&mut self, parts: &http::response::Parts) {
-        let encoding = text(&parts.headers, "content-encoding");
+        let encoding = encoding(&parts.headers);
         let media = text(&parts.headers, "content-type")
             .unwrap_or_default()
             .to_ascii_lowercase();

@@ -232,9 +232,22 @@ async fn http_200_is_not_an_outcome() {
     let error = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
     let open = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\n";
     let whole = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"role\":\"assistant\",\"content\":[],\"model\":\"x\",\"usage\":{}}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    // Ended within an event, and after one that is no JSON.
+    let inside = [
+        &open[..],
+        b"event: content_block_start\ndata: {\"type\":\"cont",
+    ]
+    .concat();
+    let unread = [
+        &open[..],
+        b"event: content_block_start\ndata: {nonsense\n\n",
+    ]
+    .concat();
     for (body, expected) in [
         (&error[..], state(State::StreamError, "overloaded_error")),
         (open, state(State::StreamError, "no_terminal_event")),
+        (&inside, state(State::StreamError, "no_terminal_event")),
+        (&unread, state(State::StreamError, "no_terminal_event")),
         (whole, state(State::Completed, "")),
     ] {
         let mut raw = chunked_head("text/event-stream");
@@ -570,4 +583,66 @@ async fn an_agent_that_hangs_up_once_it_has_its_answer_has_it() {
             "{path} {answer}"
         );
     }
+}
+
+/// The upstream numbered its events, and some never came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_providers_own_numbers_leave_out_is_a_gap() {
+    let mut stream = String::new();
+    for (kind, number) in [
+        ("response.created", 0),
+        ("response.in_progress", 1),
+        ("response.completed", 6),
+    ] {
+        let event = format!(
+            r#"{{"type":"{kind}","sequence_number":{number},"response":{{"id":"r","status":"x","output":[]}}}}"#
+        );
+        stream.push_str(&format!("event: {kind}\ndata: {event}\n\n"));
+    }
+    let upstream = Upstream::answering(ok("text/event-stream", stream.as_bytes())).await;
+    let rig = Rig::new(upstream.addr).await;
+    rig.exchange(&post("/openai/v1/responses", b"{}")).await;
+    let (asked, _) = rig.one().await;
+    let gaps = rig.of(&["gap"]);
+    let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+    assert_eq!(gap.causes, [asked.seq]);
+    let gap = gap.gap.as_ref().unwrap();
+    assert_eq!(
+        (gap.of.as_str(), gap.cause.as_str(), gap.count),
+        ("response", "sequence-hole", 4)
+    );
+}
+
+/// A list on several lines is one list (RFC 9110, section 5.3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codings_on_several_lines_are_all_undone() {
+    use std::io::Write as _;
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let answer = br#"{"id":"m","type":"message","role":"assistant","model":"x","content":[],"stop_reason":"end_turn"}"#;
+    let twice = gzip(&gzip(answer));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        twice.len()
+    );
+    let upstream = Upstream::answering([head.as_bytes(), &twice].concat()).await;
+    let rig = Rig::new(upstream.addr).await;
+    let got = rig.exchange(&post(ANTHROPIC, b"{}")).await;
+    assert!(find(&got, &twice).is_some());
+    let (_, end) = rig.one().await;
+    assert_eq!(
+        end.gen_ai.as_ref().unwrap().response_id.as_deref(),
+        Some("m")
+    );
+    assert_eq!(rig.body(&end, Role::Response), twice);
+    assert_eq!(
+        rig.body_ref(&end, Role::Response)
+            .unwrap()
+            .encoding
+            .as_deref(),
+        Some("gzip, gzip")
+    );
 }
