@@ -128,6 +128,11 @@ impl Answer {
         self.view.error.is_some() || self.view.stream_error.is_some()
     }
 
+    /// Whether the HTTP status was an error's.
+    pub(crate) const fn is_failed(&self) -> bool {
+        self.failed
+    }
+
     pub(crate) const fn count_event(&mut self) {
         self.view.events += 1;
     }

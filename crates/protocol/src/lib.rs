@@ -14,6 +14,7 @@ mod anthropic;
 mod chat;
 mod conversation;
 mod converse;
+mod elements;
 pub mod encoding;
 pub mod eventstream;
 mod fingerprint;

@@ -2,11 +2,11 @@
 
 use crate::answer::{Answer, error_type};
 use crate::encoding::Decoder;
-use crate::json::{Json, Kind};
+use crate::json::{self, Json, Kind};
 use crate::limits::{DECODED_BYTES, DOCUMENT_BYTES};
 use crate::operation::Api;
 use crate::view::ResponseView;
-use crate::{anthropic, chat, converse, eventstream, gemini, responses, sse};
+use crate::{anthropic, chat, converse, elements, eventstream, gemini, responses, sse};
 use base64::Engine as _;
 
 /// Reads one answer as its bytes arrive, and never fails: what it cannot read is named in the view.
@@ -39,6 +39,8 @@ enum Framing {
     /// Nothing but white space has come.
     Unknown,
     Document(Vec<u8>),
+    /// An array whose elements are the pieces of a stream.
+    Elements(elements::Reader),
     /// A document over the limit.
     Oversize,
     Sse(sse::Reader),
@@ -53,7 +55,7 @@ enum Dialect {
     Anthropic(anthropic::Reader),
     Chat(chat::Reader),
     Responses(responses::Reader),
-    Gemini,
+    Gemini(gemini::Reader),
     Converse(converse::Reader),
 }
 
@@ -86,7 +88,7 @@ impl ResponseReader {
                 Api::AnthropicMessages => Dialect::Anthropic(anthropic::Reader::default()),
                 Api::OpenAiChat => Dialect::Chat(chat::Reader::default()),
                 Api::OpenAiResponses => Dialect::Responses(responses::Reader::default()),
-                Api::GeminiGenerate => Dialect::Gemini,
+                Api::GeminiGenerate => Dialect::Gemini(gemini::Reader::default()),
                 Api::BedrockConverse => Dialect::Converse(converse::Reader::default()),
             },
             answer: Answer::new(api, failed),
@@ -144,7 +146,7 @@ impl ResponseReader {
                 reader.finish(&mut self.answer);
             }
             Dialect::Responses(reader) => reader.finish(&mut self.answer),
-            Dialect::Gemini => {}
+            Dialect::Gemini(reader) => reader.finish(&mut self.answer),
             Dialect::Converse(reader) => reader.finish(&mut self.answer),
         }
         self.answer.finish(whole)
@@ -166,6 +168,18 @@ impl ResponseReader {
                 "the body is over the limit of {} bytes for a JSON document",
                 self.limit
             )),
+            Framing::Elements(reader) => {
+                if reader.skipped() > 0 {
+                    answer.problem(format!(
+                        "{} elements over the limit of {} bytes were skipped",
+                        reader.skipped(),
+                        self.limit
+                    ));
+                }
+                if complete && !reader.is_whole() {
+                    answer.problem("the body ends before its array does".to_owned());
+                }
+            }
             Framing::Sse(reader) => {
                 if reader.skipped() > 0 {
                     answer.problem(format!(
@@ -234,7 +248,13 @@ impl Framing {
                 bytes = bytes.trim_ascii_start();
             }
             let Some(&first) = bytes.first() else { return };
-            *self = Self::recognised(first, media, limit);
+            // Without `alt=sse`, a stream of Gemini's is an array of its pieces. An array of its errors is a document.
+            let pieces = first == b'[' && matches!(dialect, Dialect::Gemini(_));
+            *self = if pieces && !answer.is_failed() {
+                Self::Elements(elements::Reader::new(limit))
+            } else {
+                Self::recognised(first, media, limit)
+            };
         }
         match self {
             Self::Document(held) => {
@@ -243,6 +263,11 @@ impl Framing {
                 } else {
                     held.extend_from_slice(bytes);
                 }
+            }
+            Self::Elements(reader) => {
+                reader.feed(bytes, &mut |element| dialect.element(element, answer));
+                // Whatever a piece says of its own end, the array ends with its bracket.
+                answer.terminal = reader.is_whole();
             }
             Self::Sse(reader) => reader.feed(bytes, &mut |event| dialect.sse(&event, answer)),
             Self::Amazon(reader) => reader.feed(bytes, &mut |frame| dialect.frame(&frame, answer)),
@@ -275,13 +300,7 @@ impl Dialect {
             Self::Anthropic(_) => anthropic::Reader::document(document, answer),
             Self::Chat(_) => chat::Reader::document(document, answer),
             Self::Responses(_) => responses::Reader::document(document, answer),
-            // Without `alt=sse`, a stream is an array of its pieces.
-            Self::Gemini if document.kind() == Kind::Array => {
-                document
-                    .items()
-                    .for_each(|piece| gemini::Reader::document(piece, answer));
-            }
-            Self::Gemini => gemini::Reader::document(document, answer),
+            Self::Gemini(reader) => reader.document(document, answer),
             Self::Converse(_) => converse::Reader::document(document, answer),
         }
     }
@@ -302,6 +321,19 @@ impl Dialect {
             Err(error) => {
                 answer.count_unknown();
                 answer.problem(format!("an event's data is {error}"));
+            }
+        }
+    }
+
+    /// One element of an array that is a stream.
+    fn element(&mut self, element: Result<Json<'_>, json::Error>, answer: &mut Answer) {
+        answer.count_event();
+        match element {
+            Ok(data) if data.kind() == Kind::Object => self.event("", data, answer),
+            Ok(_) => answer.count_unknown(),
+            Err(error) => {
+                answer.count_unknown();
+                answer.problem(format!("an element of the array is {error}"));
             }
         }
     }
@@ -330,7 +362,7 @@ impl Dialect {
             Self::Anthropic(reader) => reader.event(name, data, answer),
             Self::Chat(reader) => reader.event(data, answer),
             Self::Responses(reader) => reader.event(name, data, answer),
-            Self::Gemini => gemini::Reader::document(data, answer),
+            Self::Gemini(reader) => reader.document(data, answer),
             Self::Converse(reader) => reader.event(name, data, answer),
         }
     }
@@ -341,12 +373,12 @@ fn error_document(document: Json<'_>, dialect: &Dialect, answer: &mut Answer) {
     let first = document.items().next().unwrap_or(document);
     let status = first.get("error").and_then(|error| error.get_str("status"));
     let kind = match (dialect, status) {
-        (Dialect::Gemini, Some(status)) => Some(status.into_owned()),
+        (Dialect::Gemini(_), Some(status)) => Some(status.into_owned()),
         _ => error_type(first),
     };
     answer.error(&kind.unwrap_or_else(|| "error".to_owned()));
 }
 
 #[cfg(test)]
-#[path = "response_tests.rs"]
+#[path = "response_tests/mod.rs"]
 mod tests;
