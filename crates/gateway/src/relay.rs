@@ -28,6 +28,12 @@ pub(crate) trait Observer: Send {
     /// The next bytes of the body. What goes into `out` is queued before the chunk is.
     fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>);
 
+    /// Goes on with the bytes of which [`Self::chunk`] looked at a part only, so that `out` stays short. Asked again and
+    /// again, each time when what is in `out` is queued, until it returns false: there was nothing more.
+    fn go_on(&mut self, _out: &mut Vec<Noted>) -> bool {
+        false
+    }
+
     /// Whether what was seen is all that the answer says, so that only the stream's end is still to come: an agent that goes
     /// away then has its answer. Never of an answer that has no such mark.
     fn is_answered(&self) -> bool {

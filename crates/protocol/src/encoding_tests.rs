@@ -154,3 +154,40 @@ fn headers_that_cannot_be_followed_are_named() {
         );
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_pause_loses_nothing_and_bounds_what_comes_at_once(
+        words in prop::collection::vec("[a-e]{1,9}", 0..4000),
+        times in 1..40usize,
+        sizes in prop::collection::vec(1..5000usize, 1..8),
+        which in 0..ALL.len(),
+    ) {
+        let plain = words.concat().repeat(times).into_bytes();
+        let (encoding, encode) = ALL[which];
+        let mut decoder = Decoder::new(Some(encoding), u64::MAX);
+        let (mut out, bytes) = (Vec::new(), encode(&plain));
+        let (mut rest, mut sizes) = (bytes.as_slice(), sizes.iter().cycle());
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+            let mut flow = decoder.feed_some(chunk, &mut |piece| {
+                out.extend_from_slice(piece);
+                ControlFlow::Break(())
+            });
+            while flow.is_break() {
+                let before = out.len();
+                flow = decoder.resume(&mut |piece| {
+                    out.extend_from_slice(piece);
+                    ControlFlow::Break(())
+                });
+                prop_assert!(out.len() - before <= 4 * PIECE);
+            }
+            rest = behind;
+        }
+        decoder.finish();
+        prop_assert_eq!(decoder.problem(), None);
+        prop_assert!(out == plain);
+    }
+}

@@ -7,6 +7,7 @@ mod catalogue;
 mod endpoint;
 pub(crate) mod http;
 mod plan;
+mod reading;
 pub(crate) mod record;
 mod retries;
 mod sessions;

@@ -2,9 +2,10 @@
 //! their own.
 
 use super::http::Way;
+use super::reading::Reading;
 use super::record;
 use super::sessions::{Key, Parked, Unparked};
-use super::watch::{Purpose, Reading, Watch, ended};
+use super::watch::{Purpose, Watch, ended};
 use super::{Direction, Party};
 use crate::context::Context;
 use crate::ending::unforwarded;

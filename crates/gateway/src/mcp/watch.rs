@@ -1,9 +1,10 @@
 //! Looking at what a server answers over HTTP: which message closes which call, and what else it says.
 
 use super::endpoint::{Announced, Opening};
+use super::reading::Reading;
 use super::record::{self, Asked};
 use super::sessions::{Endpoint, Key, Parked};
-use super::{Direction, Party, READ_BYTES, suspend};
+use super::{Direction, Party, suspend};
 use crate::config::Target;
 use crate::context::Context;
 use crate::ending::unforwarded;
@@ -13,10 +14,8 @@ use crate::relay::{Observer, Verdict};
 use bytes::Bytes;
 use event::{Draft, Outcome, Role, Run, Source, State, Timing};
 use http::uri::PathAndQuery;
-use protocol::encoding::Decoder;
 use protocol::jsonrpc::{self, Id, Message};
 use protocol::mcp::{self, Shape, View};
-use protocol::sse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
@@ -59,64 +58,19 @@ pub(crate) struct Watch {
     pub(crate) reading: Reading,
 }
 
-/// What has been read of the answer.
-pub(crate) struct Reading {
-    status: u16,
-    decoder: Decoder,
-    form: Form,
-    answer: Option<Vec<u8>>,
-    /// The last request of the batch has its answer.
-    batch_answered: bool,
-    opening: Option<Opening>,
-    /// The stream is a session of the HTTP+SSE transport, and ends it.
-    is_session: bool,
-}
-
-enum Form {
-    /// One JSON document, gathered; `None` when it is over the bound.
-    Json(Option<Vec<u8>>),
-    Events(Box<sse::Reader>),
-    Other,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            status: 0,
-            decoder: Decoder::new(None, u64::MAX),
-            form: Form::Other,
-            answer: None,
-            batch_answered: false,
-            opening: None,
-            is_session: false,
-        }
-    }
-}
+/// Events that one step of looking at an answer makes, about, and bytes of their bodies.
+const LOT: usize = 64;
+const LOT_BYTES: usize = 1 << 20;
 
 impl Observer for Watch {
     fn head(&mut self, parts: &http::response::Parts) {
         let encoding = encoding(&parts.headers);
-        let media = text(&parts.headers, "content-type")
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let is_events = media.starts_with("text/event-stream");
-        let is_plain = encoding
-            .as_deref()
-            .is_none_or(|encoding| encoding == "identity");
-        self.reading = Reading {
-            status: parts.status.as_u16(),
-            decoder: Decoder::new(encoding.as_deref(), protocol::limits::DECODED_BYTES),
-            form: match is_events {
-                true => Form::Events(Box::new(sse::Reader::new(READ_BYTES))),
-                false if media.starts_with("application/json") => Form::Json(Some(Vec::new())),
-                false => Form::Other,
-            },
-            answer: None,
-            batch_answered: false,
-            opening: (self.purpose == Purpose::Stream && is_events && is_plain)
-                .then(Opening::default),
-            is_session: false,
-        };
+        let media = text(&parts.headers, "content-type").unwrap_or_default();
+        self.reading = Reading::new(parts.status.as_u16(), encoding.as_deref(), &media);
+        if self.purpose == Purpose::Stream && self.reading.is_events() && !self.reading.is_encoded()
+        {
+            self.reading.opening = Some(Opening::default());
+        }
         if let Some(session) = text(&parts.headers, "mcp-session-id")
             && self.party.session.as_deref() != Some(&session)
         {
@@ -125,29 +79,16 @@ impl Observer for Watch {
     }
 
     fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>) {
-        let mut events: Vec<String> = Vec::new();
-        let Reading { decoder, form, .. } = &mut self.reading;
-        decoder.feed(bytes, &mut |piece| match form {
-            Form::Json(gathered) => {
-                let fits = gathered
-                    .as_ref()
-                    .is_some_and(|all| all.len() + piece.len() <= READ_BYTES);
-                match gathered {
-                    Some(all) if fits => all.extend_from_slice(piece),
-                    _ => *gathered = None,
-                }
-            }
-            Form::Events(reader) => reader.feed(piece, &mut |event| {
-                // An event without data only tells where a resumed stream goes on.
-                if event.name == "message" && !event.data.trim().is_empty() {
-                    events.push(event.data.into_owned());
-                }
-            }),
-            Form::Other => {}
-        });
-        for event in events {
-            self.payload(event.as_bytes(), out);
+        self.reading.feed(bytes);
+        self.lot(out);
+    }
+
+    fn go_on(&mut self, out: &mut Vec<Noted>) -> bool {
+        let is_behind = self.reading.is_behind();
+        if is_behind {
+            self.lot(out);
         }
+        is_behind
     }
 
     fn is_answered(&self) -> bool {
@@ -175,19 +116,8 @@ impl Observer for Watch {
         draft: &mut Draft,
         out: &mut Vec<Noted>,
     ) -> Verdict {
-        self.reading.decoder.finish();
         let resumable = self.resumable();
-        match std::mem::replace(&mut self.reading.form, Form::Other) {
-            Form::Json(Some(document)) if !document.is_empty() => self.payload(&document, out),
-            Form::Json(None) => self.not_understood("the answer is too long to be read", out),
-            Form::Events(reader) if reader.skipped() > 0 => {
-                self.not_understood("an event is too long to be read", out);
-            }
-            _ => {}
-        }
-        if self.reading.decoder.problem().is_some() {
-            self.not_understood("the answer's encoding could not be read", out);
-        }
+        self.rest(out);
         let verdict = self.own_answer(call, draft);
         self.close_rest(whole, out);
         let own = self.own.take().filter(|_| verdict.cut_short);
@@ -225,19 +155,51 @@ pub(crate) fn ended(call: &Call, outcome: Outcome) -> Noted {
 }
 
 impl Watch {
+    /// Looks at the next of what was read, and reads on where nothing is left of it.
+    fn lot(&mut self, out: &mut Vec<Noted>) {
+        let mut room = LOT_BYTES;
+        while out.len() < LOT && room > 0 {
+            let Some(payload) = self.reading.next() else {
+                return self.reading.go_on();
+            };
+            room = room.saturating_sub(payload.len());
+            self.payload(payload.as_bytes(), out);
+        }
+    }
+
+    /// Looks at what the end of the answer leaves.
+    fn rest(&mut self, out: &mut Vec<Noted>) {
+        let rest = self.reading.finish();
+        if let Some(document) = rest.document {
+            self.payload(&document, out);
+        }
+        for problem in rest.problems {
+            self.not_understood(problem, out);
+        }
+        if rest.left_out > 0 || rest.is_cut {
+            let mut draft = self.left_out(rest.left_out.max(1));
+            if rest.is_cut {
+                let problem = "the decoded answer is too long to be read to its end";
+                record::fact(&mut draft, "problem", problem.into());
+            }
+            out.push(self.lost(draft));
+        }
+    }
+
+    fn left_out(&self, count: u64) -> Box<Draft> {
+        self.ctx.figures.not_understood.fetch_add(1, Relaxed);
+        record::left_out(Source::Gateway, &self.party, Direction::ToClient, count)
+    }
+
     /// Where an answer that has not come would come, if the agent can ask for the rest of the stream.
     fn resumable(&self) -> Option<Key> {
-        let Form::Events(reader) = &self.reading.form else {
-            return None;
-        };
+        let last = self.reading.last_event_id()?;
         let cancels = self
             .party
             .version
             .as_deref()
             .is_some_and(mcp::disconnect_cancels);
-        let last = reader.last_event_id();
-        if self.purpose != Purpose::Post || self.reading.status >= 300 || cancels || last.is_empty()
-        {
+        if self.purpose != Purpose::Post || self.reading.status >= 300 || cancels {
             return None;
         }
         let key = self.key.clone();
@@ -286,19 +248,15 @@ impl Watch {
                 }
                 let read = payload.messages.len() as u64;
                 if let Some(count) = payload.batch.filter(|count| *count > read) {
-                    self.ctx.figures.not_understood.fetch_add(1, Relaxed);
-                    let direction = Direction::ToClient;
                     let left = count - read;
-                    out.push(self.lost(record::left_out(
-                        Source::Gateway,
-                        &self.party,
-                        direction,
-                        left,
-                    )));
+                    if self.reading.admits(left) {
+                        out.push(self.lost(self.left_out(left)));
+                    }
                 }
             }
             // An error page is no message; the body is the record.
             Err(_) if self.reading.status >= 400 => {}
+            Err(_) if !self.reading.admits(1) => {}
             Err(_) => self.not_understood("not JSON", out),
         }
     }
@@ -330,6 +288,9 @@ impl Watch {
         {
             // A transport-level error: it answers the one request there is.
             self.reading.answer = Some(raw.as_bytes().to_vec());
+            return;
+        }
+        if !self.reading.admits(1) {
             return;
         }
         let draft = record::message(Source::Gateway, &self.party, Direction::ToClient, &view);

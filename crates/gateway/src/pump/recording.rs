@@ -60,8 +60,18 @@ impl Pump {
         Ok(())
     }
 
-    /// Queues what the observer noted.
+    /// Queues what the observer noted, and what it goes on to note.
     pub(super) async fn queue_noted(&mut self) -> Result<(), Error> {
+        self.queue_lot().await?;
+        while self.observer.go_on(&mut self.noted) {
+            self.queue_lot().await?;
+            // What takes long to be looked at holds up nobody else.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn queue_lot(&mut self) -> Result<(), Error> {
         for noted in std::mem::take(&mut self.noted) {
             let queued = Queued::noted(&self.call.ctx, noted).await;
             self.beside.push_back(queued);

@@ -3,12 +3,13 @@
 use super::disk::Switch;
 use super::rig::{ok, within};
 use super::socket::{Wrapper, socket};
-use super::{call, request, rig, server};
+use super::{call, request, rig, server, state};
 use bytes::Bytes;
-use event::{Gap, Line, Role};
+use event::{Gap, Line, Role, State};
 use gateway::mcp::Direction;
 use gateway::socket::{Ended, Frame};
 use serde_json::{Value, json};
+use std::io::Write as _;
 
 fn gaps(lines: &[Line]) -> Vec<(String, String, u64)> {
     let gap = |line: &Line| line.gap.clone().unwrap();
@@ -136,5 +137,42 @@ async fn what_is_posted_or_answered_and_not_understood_is_a_gap() {
             .await;
         assert_eq!(gaps(&rig.of(&["gap"])), said(of, "not-understood", 1));
         assert_eq!(upstream.seen()[0].body, posted.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_small_answer_expands_to_is_recorded_in_order_and_its_calls_end_is_found() {
+    const EVENTS: usize = 5000;
+    let upstream = server(|_| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        for n in 0..EVENTS {
+            write!(encoder, "data:{n}\n\n").unwrap();
+        }
+        let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
+        write!(encoder, "data: {answer}\n\n").unwrap();
+        let body = encoder.finish().unwrap();
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n";
+        [
+            format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(),
+            &body,
+        ]
+        .concat()
+    })
+    .await;
+    let rig = rig(&upstream, "/mcp").await;
+    let posted = request(
+        "POST",
+        "/agent/a/mcp/crm",
+        &[],
+        call(json!(1), "x", json!({})).to_string().as_bytes(),
+    );
+    within(rig.exchange(&posted)).await;
+    let (_, end) = rig.one().await;
+    assert_eq!(state(&end), State::Completed);
+    let messages = rig.of(&["mcp.message"]);
+    assert_eq!(messages.len(), EVENTS);
+    for (n, message) in messages.iter().enumerate().step_by(97) {
+        assert_eq!(rig.body(message, Role::Message), n.to_string().as_bytes());
     }
 }

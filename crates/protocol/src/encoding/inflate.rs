@@ -26,6 +26,11 @@ impl Inflate {
         self.ended
     }
 
+    /// How many bytes were taken in so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.inner.total_in()
+    }
+
     /// Inflates `bytes`, handing each piece to `sink`.
     pub(crate) fn feed<E>(
         &mut self,
@@ -48,10 +53,11 @@ impl Inflate {
             };
             let taken = usize::try_from(self.inner.total_in() - before).unwrap_or(bytes.len());
             bytes = bytes.get(taken..).unwrap_or_default();
+            // Before the piece is handed on: behind it there may be a pause.
+            self.ended = status == Status::StreamEnd;
             if !out.is_empty() {
                 sink(&out)?;
             }
-            self.ended = status == Status::StreamEnd;
             // Room was left in the piece and there is nothing more to take: the rest comes with the next bytes.
             if bytes.is_empty() && out.len() < out.capacity() {
                 break;

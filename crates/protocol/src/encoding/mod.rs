@@ -10,6 +10,7 @@ pub(crate) use inflate::Inflate;
 use stage::Stage;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 
 /// Longest piece that a decoder hands out.
 pub const PIECE: usize = 32 * 1024;
@@ -95,8 +96,32 @@ impl Decoder {
 
     /// Decodes the next bytes; hands the plain bytes to `sink` in pieces. After a problem nothing more is handed out.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(&[u8])) {
+        let mut all = |piece: &[u8]| {
+            sink(piece);
+            ControlFlow::Continue(())
+        };
+        // What never pauses has nothing left behind.
+        let _whole = self.feed_some(bytes, &mut all);
+    }
+
+    /// As [`Self::feed`], but `sink` may ask for a pause: it then gets at most a piece or two more. What is left of the
+    /// bytes is kept, and [`Self::resume`] is to be called until it does not break, before the next bytes are fed.
+    pub fn feed_some(&mut self, bytes: &[u8], sink: &mut SomeSink<'_>) -> ControlFlow<()> {
+        self.advance(sink, |stages, sink| run(stages, bytes, sink))
+    }
+
+    /// Goes on with what a pause left.
+    pub fn resume(&mut self, sink: &mut SomeSink<'_>) -> ControlFlow<()> {
+        self.advance(sink, resume)
+    }
+
+    fn advance(
+        &mut self,
+        sink: &mut SomeSink<'_>,
+        step: impl FnOnce(&mut [Stage], &mut Sink<'_>) -> Result<(), Stop>,
+    ) -> ControlFlow<()> {
         if self.problem.is_some() {
-            return;
+            return ControlFlow::Continue(());
         }
         let (limit, emitted) = (self.limit, &mut self.emitted);
         let mut bounded = |piece: &[u8]| {
@@ -104,16 +129,23 @@ impl Decoder {
             let fits =
                 usize::try_from(room).map_or(piece, |room| piece.get(..room).unwrap_or(piece));
             *emitted += fits.len() as u64;
-            if !fits.is_empty() {
-                sink(fits);
-            }
+            let goes_on = fits.is_empty() || sink(fits).is_continue();
             if fits.len() < piece.len() {
-                Err(Problem::TooLarge(limit))
-            } else {
+                Err(Problem::TooLarge(limit).into())
+            } else if goes_on {
                 Ok(())
+            } else {
+                Err(Stop::Paused)
             }
         };
-        self.problem = run(&mut self.stages, bytes, &mut bounded).err();
+        match step(&mut self.stages, &mut bounded) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(Stop::Paused) => ControlFlow::Break(()),
+            Err(Stop::Problem(problem)) => {
+                self.problem = Some(problem);
+                ControlFlow::Continue(())
+            }
+        }
     }
 
     /// Ends the body. A stream that is not whole becomes the problem, unless there is one already.
@@ -151,14 +183,40 @@ pub fn decode<'a>(
     (Cow::Owned(out), decoder.problem)
 }
 
-type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Problem> + 'a;
+/// Takes pieces, and says whether more may come now.
+pub type SomeSink<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
+
+/// Why a stage stops before its input ends.
+#[derive(Debug)]
+enum Stop {
+    /// Whoever takes the pieces wants no more for now.
+    Paused,
+    Problem(Problem),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Stop> + 'a;
 
 /// Passes bytes through every stage, piece by piece: no stage's output is ever held whole.
-fn run(stages: &mut [Stage], bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Problem> {
+fn run(stages: &mut [Stage], bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Stop> {
     match stages.split_first_mut() {
         None => sink(bytes),
         Some((stage, rest)) => stage.feed(bytes, &mut |piece| run(rest, piece, sink)),
     }
+}
+
+/// Has every stage go on with what it holds, the last first: what an earlier one hands on comes behind it.
+fn resume(stages: &mut [Stage], sink: &mut Sink<'_>) -> Result<(), Stop> {
+    let Some((stage, rest)) = stages.split_first_mut() else {
+        return Ok(());
+    };
+    resume(rest, sink)?;
+    stage.feed(&[], &mut |piece| run(rest, piece, sink))
 }
 
 #[cfg(test)]
