@@ -204,7 +204,10 @@ pub(crate) fn outgoing(
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from_parts(uri)?;
     *request.version_mut() = Version::HTTP_11;
-    let headers = outgoing_headers(target, parts, upgrade)?;
+    let mut headers = outgoing_headers(target, parts, upgrade)?;
+    if let Some(trailers) = &request.body().trailers {
+        announce(&mut headers, trailers)?;
+    }
     request.body_mut().chunked = headers.contains_key(header::TRANSFER_ENCODING);
     *request.headers_mut() = headers;
     // Carries the spelling of the header names.
@@ -246,6 +249,31 @@ fn outgoing_headers(
         );
     }
     Ok(headers)
+}
+
+/// Gives a request's trailers their place: HTTP/1.1 has one behind chunks only, and the HTTP library leaves out what the
+/// head does not announce (RFC 9110, section 6.6.2).
+fn announce(headers: &mut HeaderMap, trailers: &HeaderMap) -> Result<(), http::Error> {
+    if !is_chunked(headers) {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.append(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
+    let said: Vec<String> = headers
+        .get_all(header::TRAILER)
+        .iter()
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    for name in trailers.keys() {
+        if !said.iter().any(|said| said == name.as_str()) {
+            headers.append(header::TRAILER, HeaderValue::from_str(name.as_str())?);
+        }
+    }
+    Ok(())
 }
 
 /// Removes from an answer's headers what concerns the upstream's connection only.

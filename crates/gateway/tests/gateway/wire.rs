@@ -300,3 +300,30 @@ async fn trailers_pass_and_are_recorded() {
     let (_, end) = rig.one().await;
     assert_eq!(rig.body(&end, Role::Trailers), b"x-sum: 6\r\n");
 }
+
+/// Announced or not: what came behind the body goes on behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_requests_trailers_reach_the_upstream() {
+    for announced in ["", "Trailer: X-Sum\r\n", "Trailer: x-other\r\n"] {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut got = Vec::new();
+            until(&mut stream, &mut got, b"x-sum: 6\r\n\r\n").await;
+            stream.write_all(&ok("text/plain", b"ok")).await.unwrap();
+            tell.send(got).unwrap();
+        });
+        let rig = Rig::new(upstream).await;
+        let request = format!(
+            "POST /raw/t HTTP/1.1\r\nHost: g\r\n{announced}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n"
+        );
+        let answer = within(rig.exchange(request.as_bytes())).await;
+        assert!(text(&answer).ends_with("ok"), "{}", text(&answer));
+        let got = text(&told.await.unwrap());
+        assert!(got.contains("abc"), "{got}");
+        let (asked, _) = rig.one().await;
+        assert_eq!(rig.body(&asked, Role::Trailers), b"x-sum: 6\r\n");
+    }
+}
