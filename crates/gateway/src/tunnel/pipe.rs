@@ -114,10 +114,16 @@ impl<'a> Pipe<'a> {
         }
     }
 
-    /// Records a message that the connection's end cut short, and what is missing.
+    /// Records a message and an answer that the connection's end cut short, and what is missing.
     pub(super) async fn finish(mut self) -> Result<(), Error> {
         let ctx = &self.call.ctx;
         let mut recorded = Ok(());
+        // No message ends this answer, but the agent has what came of it.
+        if let Some(Said::Answered(view)) = self.session.take().and_then(SessionReader::finish) {
+            let mut gap = self.gap("incomplete", 1, "elements");
+            model::tell_answer(&mut gap, None, *view);
+            self.gaps.push(Queued::event(ctx, gap).await);
+        }
         if let Some(unfinished) = self.unfinished.take() {
             let gap = self.gap("incomplete", 1, "elements");
             self.gaps.push(Queued::event(ctx, gap).await);

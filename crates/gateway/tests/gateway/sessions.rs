@@ -278,6 +278,37 @@ async fn what_is_said_of_model_calls_is_in_the_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_came_before_the_connection_broke_is_in_the_events() {
+    let item = json!({"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "mail", "arguments": "{}", "status": "completed"});
+    let answer: Vec<u8> = [
+        json!({"type": "response.created", "sequence_number": 0, "response": {"id": "resp_1", "model": "gpt-5-1", "status": "in_progress"}}),
+        json!({"type": "response.output_item.done", "sequence_number": 1, "output_index": 0, "item": item}),
+    ]
+    .iter()
+    .flat_map(|message| text_frame(message, false))
+    .collect();
+    let upstream = upgrading({
+        let answer = answer.clone();
+        move |mut stream| {
+            let answer = answer.clone();
+            async move {
+                stream.write_all(&answer).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let rig = Rig::new(upstream.addr).await;
+    let mut client = switched(&rig).await;
+    assert_eq!(to_end(&mut client).await, answer);
+    drop(client);
+    rig.one().await;
+    let gap = rig.of(&["gap"]).remove(0);
+    assert_eq!(gap.gap.unwrap().cause, "incomplete");
+    assert_eq!(gap.tool_calls[0].name.as_deref(), Some("mail"));
+    assert_eq!(gap.gen_ai.unwrap().response_id.as_deref(), Some("resp_1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_on_which_nobody_speaks_is_ended() {
     let upstream = upgrading(|mut stream| async move {
         to_end(&mut stream).await;

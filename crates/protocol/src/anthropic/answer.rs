@@ -89,7 +89,12 @@ impl Reader {
         }
         let known = matches!(
             &*kind,
-            "text" | "thinking" | "redacted_thinking" | "container_upload" | "fallback"
+            "text"
+                | "thinking"
+                | "redacted_thinking"
+                | "container_upload"
+                | "fallback"
+                | "mcp_tool_listing"
         ) || is_result(&kind);
         let mut choice = answer.choice(0);
         block(value, &mut choice);

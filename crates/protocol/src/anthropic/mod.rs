@@ -33,7 +33,7 @@ fn block(value: Json<'_>, parts: &mut impl Parts) {
         "thinking" => parts.reasoning(length("thinking")),
         "redacted_thinking" => parts.reasoning(length("data")),
         "image" | "document" | "search_result" | "container_upload" | "compaction"
-        | "tool_reference" | "fallback" | "tool_addition" | "tool_removal" => {
+        | "tool_reference" | "fallback" | "tool_addition" | "tool_removal" | "mcp_tool_listing" => {
             parts.other(&kind, value)
         }
         _ if is_call(&kind) => parts.call(Call {

@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     /// Choices seen, and those whose finish reason was.
     seen: BTreeSet<u64>,
     finished: BTreeSet<u64>,
+    /// Choices whose sound was told.
+    heard: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -117,7 +119,11 @@ impl Reader {
     }
 
     fn delta(&mut self, index: u64, delta: Json<'_>, answer: &mut Answer) {
-        let message = Message::read(delta);
+        let mut message = Message::read(delta);
+        // Its pieces may all name it.
+        if message.audio.is_some() && (self.heard.len() >= ENTRIES || !self.heard.insert(index)) {
+            message.audio = None;
+        }
         message.said(&mut answer.choice(index));
         for value in message.tool_calls.into_iter().flat_map(Json::items) {
             self.tool_call(index, value, answer);
@@ -215,11 +221,18 @@ fn extend(fragments: &mut Fragments, function: Json<'_>, room: &mut Room) {
 fn head(document: Json<'_>, answer: &mut Answer) {
     answer.id(document.get("id"));
     answer.model(document.get("model"));
-    if let Some(value) = document.get("usage") {
-        usage(value, answer);
-    } else if let Some(value) = document.get("x_groq").and_then(|groq| groq.get("usage")) {
-        usage(value, answer);
+    // Groq and Moonshot have places of their own for it.
+    let report = stated(document)
+        .or_else(|| document.get("x_groq").and_then(stated))
+        .or_else(|| document.get("choices")?.items().find_map(stated));
+    if let Some(report) = report {
+        usage(report, answer);
     }
+}
+
+/// The report of usage that this object carries.
+fn stated<'a>(holder: Json<'a>) -> Option<Json<'a>> {
+    holder.get("usage").filter(|usage| !usage.is_null())
 }
 
 fn usage(usage: Json<'_>, answer: &mut Answer) {

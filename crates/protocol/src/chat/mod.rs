@@ -20,6 +20,7 @@ struct Message<'a> {
     tool_calls: Option<Json<'a>>,
     function_call: Option<Json<'a>>,
     tool_call_id: Option<Cow<'a, str>>,
+    /// The id of the answer in sound.
     audio: Option<Json<'a>>,
     executed_tools: Option<Json<'a>>,
     reasoning: Option<Json<'a>>,
@@ -43,9 +44,10 @@ impl<'a> Message<'a> {
                         Some(value).filter(|_| says("name") || says("arguments"));
                 }
                 "tool_call_id" => message.tool_call_id = value.str(),
+                // Clients send back the id alone: the provider has the sound.
                 "audio" => {
-                    let named = value.get_str("id").is_some_and(|id| !id.is_empty());
-                    message.audio = Some(value).filter(|_| named);
+                    let id = value.get("id").filter(|id| id.kind() == Kind::String);
+                    message.audio = id.filter(|id| id.raw() != "\"\"");
                 }
                 "executed_tools" => message.executed_tools = Some(value),
                 // DeepSeek, vLLM, Ollama and OpenRouter each have their own word for it.
@@ -66,8 +68,8 @@ impl<'a> Message<'a> {
         if let Some(refusal) = &self.refusal {
             parts.text(refusal);
         }
-        if let Some(audio) = self.audio {
-            parts.other("audio", audio);
+        if let Some(id) = self.audio {
+            parts.other("audio", id);
         }
     }
 

@@ -119,3 +119,25 @@ fn unknown_events_and_blocks_are_counted_and_nothing_breaks() {
         "what the client will send back is not known"
     );
 }
+
+#[test]
+fn a_listing_of_mcp_tools_is_part_of_what_is_sent_back() {
+    let listing = r#"{"type":"mcp_tool_listing","mcp_server_name":"s","tools":[{"name":"t"}]}"#;
+    let start = format!(r#"{{"type":"content_block_start","index":0,"content_block":{listing}}}"#);
+    let parts = [
+        ANTHROPIC_STREAM[0],
+        &start,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let view = stream(Api::AnthropicMessages, &events(true, &parts));
+    assert_eq!(view.unknown, 0);
+    assert_eq!(
+        view.message.unwrap().fingerprint,
+        sent_back(
+            Api::AnthropicMessages,
+            "messages",
+            &format!(r#"{{"role":"assistant","content":[{listing}]}}"#)
+        )
+    );
+}

@@ -112,3 +112,44 @@ fn sloppy_compatibles_are_read() {
         (vec![r#"function f a {"k":1}"#.to_owned()], 2, "x")
     );
 }
+
+#[test]
+fn an_answer_in_sound_goes_by_its_id() {
+    let id_alone = sent_back(
+        Api::OpenAiChat,
+        "messages",
+        r#"{"role":"assistant","content":null,"audio":{"id":"audio_1"}}"#,
+    );
+    let whole = json(
+        Api::OpenAiChat,
+        r#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":null,"audio":{"id":"audio_1","data":"AAAA","expires_at":1,"transcript":"hi"}},"finish_reason":"stop"}]}"#,
+    );
+    assert_eq!(whole.message.unwrap().fingerprint, id_alone);
+    let pieces = [
+        r#"{"choices":[{"index":0,"delta":{"role":"assistant","audio":{"id":"audio_1","transcript":"h"}}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"audio":{"id":"audio_1","data":"AAAA"}}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"audio":{"expires_at":1}}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    ];
+    let view = stream(Api::OpenAiChat, &events(false, &pieces));
+    assert_eq!(view.message.unwrap().fingerprint, id_alone);
+    let other = sent_back(
+        Api::OpenAiChat,
+        "messages",
+        r#"{"role":"assistant","audio":{"id":"audio_2"}}"#,
+    );
+    assert_ne!(other, id_alone);
+}
+
+#[test]
+fn usage_is_found_where_compatibles_put_it() {
+    let table = [
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":5,"completion_tokens":7}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null,"x_groq":{"usage":{"prompt_tokens":5,"completion_tokens":7}}}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":1}}],"usage":{"prompt_tokens":5,"completion_tokens":7}}"#,
+    ];
+    for last in table {
+        let view = stream(Api::OpenAiChat, &events(false, &[last, "[DONE]"]));
+        assert_eq!(usage(&view)[..2], [Some(5), Some(7)], "{last}");
+    }
+}

@@ -19,7 +19,7 @@ const REALTIME: &str = "openai.realtime";
 pub enum Said {
     /// An answer is asked for, or a tool's result handed in.
     Asked(Box<RequestView>),
-    /// An answer has ended: what all its messages said together.
+    /// An answer has ended, or the connection before it: what all its messages said together.
     Answered(Box<ResponseView>),
 }
 
@@ -29,7 +29,15 @@ pub struct SessionReader {
     direction: Direction,
     /// The model that the session was told to use.
     model: Option<String>,
-    open: Option<(Reader, Answer)>,
+    open: Option<Open>,
+}
+
+/// An answer under way.
+struct Open {
+    reader: Reader,
+    answer: Answer,
+    /// Told in Realtime's words.
+    realtime: bool,
 }
 
 impl fmt::Debug for SessionReader {
@@ -96,19 +104,34 @@ impl SessionReader {
         } else if !kind.starts_with("response.") {
             return None;
         }
-        let (reader, answer) = self.open.get_or_insert_with(|| {
-            let answer = Answer::new(Api::OpenAiResponses, false);
-            (Reader::default(), answer)
+        let open = self.open.get_or_insert_with(|| Open {
+            reader: Reader::default(),
+            answer: Answer::new(Api::OpenAiResponses, false),
+            realtime: false,
         });
-        answer.count_event();
-        reader.event(kind, message, answer);
-        if !answer.terminal {
+        open.realtime = message.get("event_id").is_some();
+        open.answer.count_event();
+        open.reader.event(kind, message, &mut open.answer);
+        if !open.answer.terminal {
             return None;
         }
-        let (mut reader, mut answer) = self.open.take()?;
+        self.ended()
+    }
+
+    /// Ends the connection: an answer that was under way is told as far as it came, as one that has no end.
+    pub fn finish(mut self) -> Option<Said> {
+        self.ended()
+    }
+
+    fn ended(&mut self) -> Option<Said> {
+        let Open {
+            mut reader,
+            mut answer,
+            realtime,
+        } = self.open.take()?;
         reader.finish(&mut answer);
         let mut view = answer.finish(false);
-        if message.get("event_id").is_some() {
+        if realtime {
             REALTIME.clone_into(&mut view.gen_ai.api);
         }
         view.gen_ai.response_model = view.gen_ai.response_model.or_else(|| self.model.clone());
@@ -250,6 +273,41 @@ mod tests {
         ));
         assert_eq!(view.stream_error.as_deref(), Some("server_error"));
         assert_eq!(view.gen_ai.response_id.as_deref(), Some("resp_1"));
+    }
+
+    #[test]
+    fn an_answer_that_the_connection_cuts_short_is_told() {
+        let call = r#"{"type":"function_call","id":"fc_1","call_id":"call_2","name":"mail","arguments":"{}","status":"completed"}"#;
+        let created = json!({"type": "response.created", "response": {"id": "resp_1", "model": "m", "status": "in_progress"}});
+        let item: serde_json::Value = serde_json::from_str(call).unwrap();
+        let added = json!({"type": "response.output_item.added", "output_index": 0, "item": item});
+        let done = json!({"type": "response.output_item.done", "output_index": 0, "item": item});
+        let completed = json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": []}});
+        let table = [
+            (vec![], None),
+            (vec![created.clone()], Some(vec![])),
+            (vec![created.clone(), added.clone()], Some(vec![false])),
+            (vec![created.clone(), added, done.clone()], Some(vec![true])),
+            (vec![created, done, completed], None),
+        ];
+        for (messages, want) in table {
+            let mut down = SessionReader::new(Direction::ServerToClient);
+            for message in &messages {
+                feed(&mut down, message.clone());
+            }
+            let told = down.finish().map(|said| {
+                let view = answer(Some(said));
+                assert_eq!(
+                    (view.terminated, view.gen_ai.response_id.as_deref()),
+                    (false, Some("resp_1"))
+                );
+                view.tool_calls
+                    .iter()
+                    .map(|call| call.complete)
+                    .collect::<Vec<_>>()
+            });
+            assert_eq!(told, want, "{messages:?}");
+        }
     }
 
     #[test]
