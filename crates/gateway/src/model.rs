@@ -214,6 +214,7 @@ impl Observer for ModelObserver {
         if let Some(id) = self.request_id.take() {
             draft.ids.get_or_insert_default().request_id = Some(id);
         }
+        let streams = self.streams || self.reader.as_ref().is_some_and(ResponseReader::is_stream);
         let view = self.reader.take().map(|reader| reader.finish(whole));
         if let Some(turn) = self.turn.take() {
             self.ctx
@@ -252,7 +253,7 @@ impl Observer for ModelObserver {
         // Of what was not understood at all, nobody knows how it ends.
         let understood =
             view.problem.is_none() || view.message.is_some() || view.gen_ai.response_id.is_some();
-        let cut_short = whole && self.streams && !view.terminated && understood;
+        let cut_short = whole && streams && !view.terminated && understood;
         let (mut error, mut stream_error) = (view.error.clone(), view.stream_error.clone());
         if !self.streams && view.message.is_none() {
             // An error after HTTP 200 with nothing before it: nothing had begun that could break.

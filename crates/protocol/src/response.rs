@@ -126,6 +126,12 @@ impl ResponseReader {
         self.answer.has_error()
     }
 
+    /// Whether the body has begun as a stream: server-sent events, or an array of an answer's pieces.
+    #[must_use]
+    pub const fn is_stream(&self) -> bool {
+        matches!(self.framing, Framing::Sse(_) | Framing::Elements(_))
+    }
+
     /// Ends the answer. `complete`: the transport delivered the whole body.
     #[must_use]
     pub fn finish(mut self, complete: bool) -> ResponseView {

@@ -263,6 +263,33 @@ async fn http_200_is_not_an_outcome() {
     }
 }
 
+/// Gemini's stream without event framing: an array of pieces, which ends with its bracket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_array_of_pieces_ends_with_its_bracket() {
+    let call = r#"{"candidates":[{"content":{"role":"model","parts":[{"functionCall":{"name":"wipe","args":{}}}]}}],"responseId":"r"}"#;
+    for (body, expected) in [
+        (format!("[{call}]"), state(State::Completed, "")),
+        (
+            format!("[{call}\r\n,\r\n{{\"cand"),
+            state(State::StreamError, "no_terminal_event"),
+        ),
+        (
+            format!("[{call},"),
+            state(State::StreamError, "no_terminal_event"),
+        ),
+    ] {
+        let upstream = Upstream::answering(ok("application/json", body.as_bytes())).await;
+        let rig = Rig::new(upstream.addr).await;
+        let path = "/gemini/v1beta/models/g:streamGenerateContent";
+        let answer = rig.exchange(&post(path, br#"{"contents":[]}"#)).await;
+        assert_eq!(parted(&answer).1, body.as_bytes());
+        let (_, end) = rig.one().await;
+        let outcome = end.outcome.unwrap();
+        assert_eq!((outcome.state, outcome.error), expected, "{body}");
+        assert_eq!(end.tool_calls[0].name.as_deref(), Some("wipe"), "{body}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_in_place_of_an_answer_is_the_upstreams() {
     let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#;
