@@ -203,7 +203,8 @@ pub struct WebSocket {
 names! {
     /// How a call ended. Every call ends in exactly one of these.
     pub enum State {
-        /// The upstream answered in full and the answer was released in full.
+        /// The upstream answered in full and the answer was released in full; also where the agent hung up after all that it
+        /// says, before a stream's formal end, which `reason` tells then.
         Completed = "completed",
         /// The upstream answered with an error, refused the connection or broke it before a body.
         UpstreamError = "upstream_error",

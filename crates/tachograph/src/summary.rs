@@ -1,10 +1,11 @@
 //! What each run amounts to: counted from the event lines alone, one pass, no bodies.
 
-use event::{Kind, Line, State};
+use event::{GenAi, Kind, Line, State};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Token counts as the providers reported them, added up.
+/// Token counts as the providers reported them, added up by OpenTelemetry's meaning: what comes from a cache is part of the
+/// input, and reasoning is part of the output, whatever a provider counts beside them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tokens {
     /// Into models.
@@ -171,24 +172,50 @@ impl RunSummary {
                 .entry(outcome.state.as_str().to_owned())
                 .or_default() += 1;
         }
-        if let Some(usage) = line
-            .gen_ai
-            .as_ref()
-            .and_then(|gen_ai| gen_ai.usage.as_ref())
-        {
-            self.tokens.add(usage);
+        if let Some(gen_ai) = &line.gen_ai {
+            self.model_calls += u64::from(asks_on_a_socket(line));
+            self.tokens.add(gen_ai);
         }
     }
 }
 
+/// Whether this is a call that is one message of a connection (OpenAI's Responses and Realtime over WebSocket).
+fn asks_on_a_socket(line: &Line) -> bool {
+    let message = line.websocket.as_ref();
+    message.is_some_and(|message| {
+        message.direction == "client-to-server"
+            && message.message_type.as_deref() == Some("response.create")
+    })
+}
+
 impl Tokens {
     /// Adds what one answer reported.
-    pub(crate) fn add(&mut self, usage: &event::Usage) {
-        let add = |to: &mut u64, more: Option<u64>| *to = to.saturating_add(more.unwrap_or(0));
-        add(&mut self.input, usage.input_tokens);
-        add(&mut self.output, usage.output_tokens);
-        add(&mut self.cache_read, usage.cache_read_input_tokens);
-        add(&mut self.cache_write, usage.cache_creation_input_tokens);
+    pub(crate) fn add(&mut self, gen_ai: &GenAi) {
+        let Some(usage) = &gen_ai.usage else { return };
+        let count = |reported: Option<u64>| reported.unwrap_or(0);
+        let cached = count(usage.cache_read_input_tokens)
+            .saturating_add(count(usage.cache_creation_input_tokens));
+        let (beside_input, beside_output) = match gen_ai.api.as_str() {
+            "anthropic.messages" | "bedrock.converse" => (cached, 0),
+            "gemini.generate" => (0, count(usage.reasoning_output_tokens)),
+            _ => (0, 0),
+        };
+        for (to, more, beside) in [
+            (&mut self.input, count(usage.input_tokens), beside_input),
+            (&mut self.output, count(usage.output_tokens), beside_output),
+            (
+                &mut self.cache_read,
+                count(usage.cache_read_input_tokens),
+                0,
+            ),
+            (
+                &mut self.cache_write,
+                count(usage.cache_creation_input_tokens),
+                0,
+            ),
+        ] {
+            *to = to.saturating_add(more).saturating_add(beside);
+        }
     }
 }
 
@@ -208,7 +235,7 @@ pub(crate) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use event::{Draft, Exchange, GenAi, Outcome, Position, Run, Source, Usage};
+    use event::{Draft, Exchange, Outcome, Position, Run, Source, Usage, WebSocket};
 
     fn line(seq: u64, kind: Kind, fill: impl FnOnce(&mut Draft)) -> Line {
         let mut draft = Draft::new(kind, Source::Gateway);
@@ -277,6 +304,60 @@ mod tests {
         assert_eq!(run.state(), "1 open, 1 interrupted");
         assert_eq!((run.first_seq, run.last_seq), (0, 5));
         assert!(!run.is_clean());
+    }
+
+    #[test]
+    fn tokens_mean_the_same_of_every_provider() {
+        for (api, input, output) in [
+            ("anthropic.messages", 113, 20),
+            ("bedrock.converse", 113, 20),
+            ("openai.chat", 13, 20),
+            ("openai.responses", 13, 20),
+            ("gemini.generate", 13, 25),
+        ] {
+            let mut tokens = Tokens::default();
+            tokens.add(&GenAi {
+                api: api.to_owned(),
+                usage: Some(Usage {
+                    input_tokens: Some(13),
+                    output_tokens: Some(20),
+                    cache_read_input_tokens: Some(60),
+                    cache_creation_input_tokens: Some(40),
+                    reasoning_output_tokens: Some(5),
+                }),
+                ..GenAi::default()
+            });
+            let cached = (tokens.cache_read, tokens.cache_write);
+            assert_eq!(
+                (tokens.input, tokens.output, cached),
+                (input, output, (60, 40)),
+                "{api}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_one_message_of_a_connection_is_a_call() {
+        let said = |seq, direction: &str, message_type: &str| {
+            line(seq, Kind::WebSocketMessage, |draft| {
+                draft.websocket = Some(WebSocket {
+                    direction: direction.to_owned(),
+                    opcode: "text".to_owned(),
+                    message_type: Some(message_type.to_owned()),
+                    ..WebSocket::default()
+                });
+                draft.gen_ai = Some(GenAi::default());
+            })
+        };
+        let mut summaries = Summaries::default();
+        for line in [
+            said(0, "client-to-server", "response.create"),
+            said(1, "server-to-client", "response.completed"),
+            said(2, "client-to-server", "conversation.item.create"),
+        ] {
+            summaries.add(&line);
+        }
+        assert_eq!(summaries.runs().first().unwrap().model_calls, 1);
     }
 
     #[test]
