@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     api: Option<Api>,
     /// What it says.
     view: Option<RequestView>,
+    /// The id of an answer that it asks for again, or at last.
+    retrieves: Option<String>,
 }
 
 impl Asked {
@@ -41,17 +43,20 @@ impl Asked {
                     kind: Kind::ModelRequest,
                     api: Some(call.api),
                     view: Some(view),
+                    retrieves: None,
                 }
             }
             Operation::Retrieve(api) => Self {
                 kind: Kind::HttpRequest,
                 api: Some(api),
                 view: None,
+                retrieves: retrieved(address).map(str::to_owned),
             },
             Operation::Other(_) => Self {
                 kind: Kind::HttpRequest,
                 api: None,
                 view: None,
+                retrieves: None,
             },
         }
     }
@@ -80,10 +85,11 @@ impl Asked {
         draft: &mut Draft,
     ) -> (Vec<Draft>, ModelObserver) {
         let agent = draft.agent.clone().unwrap_or_default();
-        let continuity = self
-            .view
-            .as_ref()
-            .map_or(Continuity::None, Continuity::Messages);
+        let continuity = match (&self.view, &self.retrieves) {
+            (Some(view), _) => Continuity::Messages(view),
+            (None, Some(id)) => Continuity::Retrieval(id),
+            (None, None) => Continuity::None,
+        };
         let request = Request {
             agent: &agent.name,
             ids: Ids::of(&received.parts.headers, run_in_path),
@@ -118,6 +124,13 @@ impl Asked {
         };
         (ahead, observer)
     }
+}
+
+/// The answer that an address of OpenAI's Responses names: `.../responses/{id}`.
+fn retrieved(address: &str) -> Option<&str> {
+    let path = address.split('?').next()?;
+    let mut parts = path.split('/').skip_while(|part| *part != "responses");
+    parts.nth(1).filter(|id| !id.is_empty())
 }
 
 /// The body as a reader needs it. Where it cannot be decoded, what could.

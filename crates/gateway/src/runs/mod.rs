@@ -53,6 +53,8 @@ pub enum Continuity<'a> {
     None,
     /// A model request continues the run whose history it carries on.
     Messages(&'a RequestView),
+    /// It asks for the answer with this id, which a model was asked for before.
+    Retrieval(&'a str),
     /// An MCP message continues the last run of the agent with this server.
     Server {
         /// The server's name.
@@ -188,6 +190,9 @@ impl Tracker {
             turn = Some(followed.turn);
             origin = followed.origin;
         }
+        if let Continuity::Retrieval(id) = request.continuity {
+            turn = self.conversations.go_back_to(run, agent, id);
+        }
         let asker = request
             .tool_call
             .and_then(|(name, arguments)| self.recent.caller(agent, name, arguments));
@@ -272,6 +277,10 @@ impl Tracker {
         match request.continuity {
             Continuity::None => None,
             Continuity::Process => Some((only(None), "new")),
+            Continuity::Retrieval(id) => {
+                let run = self.conversations.run_of_response(request.agent, id)?;
+                Some((only(Some(run)), "previous-response"))
+            }
             Continuity::Messages(view) => {
                 let previous = view.previous_response_id.as_ref();
                 let previous =

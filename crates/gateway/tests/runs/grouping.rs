@@ -255,6 +255,63 @@ fn an_answer_without_a_message_can_be_gone_on_from() {
 }
 
 #[test]
+fn an_answer_that_is_fetched_later_belongs_to_its_question() {
+    let mut bench = Bench::default();
+    let named = |answer: Option<MessageView>| {
+        let mut reply = protocol::ResponseView {
+            message: answer,
+            terminated: true,
+            ..Default::default()
+        };
+        reply.gen_ai.response_id = Some("late".into());
+        reply
+    };
+    let fetch = |bench: &mut Bench, id: &str| {
+        bench.request(&Request {
+            agent: "a",
+            ids: Ids::default(),
+            continuity: Continuity::Retrieval(id),
+            tool_call: None,
+            retry_of: None,
+        })
+    };
+    let first = bench.ask(&[message("user", "q")]);
+    let queued = named(None);
+    bench
+        .tracker
+        .answered("a", first.turn.unwrap(), Some(&queued));
+    // Asked for twice before it is there; the second time with a call of a tool in it.
+    let mut there = named(Some(message("assistant", "done")));
+    there.tool_calls = vec![tool_call("lookup", r#"{"id":7}"#)];
+    for reply in [&queued, &there] {
+        let fetched = fetch(&mut bench, "late").unwrap();
+        assert_eq!(
+            (fetched.run.id.as_str(), by(&fetched)),
+            (first.run.id.as_str(), "previous-response")
+        );
+        bench
+            .tracker
+            .answered("a", fetched.turn.unwrap(), Some(reply));
+    }
+    // It is there: asked for once more, it is not another answer.
+    assert!(fetch(&mut bench, "late").unwrap().turn.is_none());
+    assert!(fetch(&mut bench, "unknown").is_none());
+    let called = bench
+        .request(&Request {
+            tool_call: Some(("lookup", r#"{"id":7}"#)),
+            ..to_server("crm")
+        })
+        .unwrap();
+    assert_eq!(called.run.id, first.run.id);
+    let whole = bench.ask(&[
+        message("user", "q"),
+        message("assistant", "done"),
+        message("user", "thanks"),
+    ]);
+    assert_eq!((&whole.run.id, changes(&whole)), (&first.run.id, vec![]));
+}
+
+#[test]
 fn messages_that_never_passed_are_reported_once() {
     let mut bench = Bench::default();
     let mut talk = vec![

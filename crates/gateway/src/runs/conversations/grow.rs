@@ -208,8 +208,11 @@ impl Conversations {
         // from by its id as well.
         if let Some(id) = &view.gen_ai.response_id {
             let key = self.key("response", agent, id.as_bytes());
-            if self.facts.get(&key).is_none_or(|held| held.run != turn.run) {
-                self.note(key, named.filter(|_| whole).unwrap_or(place));
+            let named = named.filter(|_| whole);
+            let held = self.facts.get_mut(&key);
+            match held.filter(|held| held.run == turn.run) {
+                Some(held) => *held = named.unwrap_or(*held),
+                None => self.note(key, named.unwrap_or(place)),
             }
         }
         for id in view.tool_calls.iter().filter_map(|call| call.id.as_ref()) {

@@ -98,6 +98,23 @@ impl Conversations {
             .map(|place| place.run)
     }
 
+    /// The turn whose answer has this id, where it has not come yet.
+    pub(super) fn go_back_to(&mut self, run: u64, agent: &str, id: &str) -> Option<Turn> {
+        let key = self.key("response", agent, id.as_bytes());
+        let place = *self.facts.get(&key).filter(|place| place.run == run)?;
+        let branch = self.branch_mut(run, place.branch)?;
+        let last = place.len.checked_sub(1).and_then(|at| branch.marks.get(at));
+        if last.is_some_and(|mark| mark.is_answer()) {
+            return None;
+        }
+        branch.pending += 1;
+        Some(Turn {
+            run,
+            branch: place.branch,
+            asked: place.len,
+        })
+    }
+
     /// Puts the request into `run`, and says how its history departs from what the run has seen.
     pub(super) fn follow(&mut self, run: u64, mut sent: Sent<'_>, tick: u64) -> Followed {
         let is_new = self
