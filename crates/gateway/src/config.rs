@@ -63,7 +63,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long an upstream may take from the forwarded request to its response head.
     pub head_timeout: Duration,
-    /// How long an upstream may be silent within a response body.
+    /// How long an upstream may be silent within a response body, but for an MCP server's standing streams; and how long a
+    /// call waits for its stream to be resumed.
     pub idle_timeout: Duration,
     /// How long both sides of an upgraded connection (WebSocket) may be silent.
     pub tunnel_idle_timeout: Duration,

@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::sockopt;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -147,6 +148,9 @@ impl Gateway {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
+        if let Err(error) = keep_alive(&stream) {
+            tracing::debug!(%error, "keep-alive was refused");
+        }
         let ctx = self.ctx.clone();
         let (place, asked) = (life.place.clone(), life.asked.clone());
         let outflow = Outflow::default();
@@ -191,6 +195,12 @@ impl Gateway {
             drop(place);
         });
     }
+}
+
+/// Finds out that an agent's host is gone, also where a stream is silent for as long as it likes.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_mins(1))
 }
 
 /// What a connection and its calls share.

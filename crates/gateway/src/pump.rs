@@ -70,6 +70,8 @@ pub(crate) struct Pump {
     form: Form,
     /// Since when the upstream has said nothing while it was listened to.
     silent_since: tokio::time::Instant,
+    /// How long it may; `None`: for ever.
+    patience: Option<Duration>,
     noted: Vec<Noted>,
     /// Events beside the answer, queued in order.
     beside: VecDeque<Queued>,
@@ -133,6 +135,7 @@ impl Pump {
         strip_answer(&mut parts.headers, false);
         parts.version = Version::HTTP_11;
         let now = tokio::time::Instant::now();
+        let patience = (!observer.is_standing()).then_some(call.ctx.limits.idle_timeout);
         Self {
             stopping: call.ctx.stopping(),
             observer,
@@ -144,6 +147,7 @@ impl Pump {
             status,
             form,
             silent_since: now,
+            patience,
             noted: Vec::new(),
             beside: VecDeque::new(),
             owed: Vec::new(),
@@ -209,14 +213,14 @@ impl Pump {
         }
         let releasable = self.releasable();
         let readable = self.readable();
-        let idle_at = self.silent_since + self.call.ctx.limits.idle_timeout;
+        let idle_at = self.patience.map(|patience| self.silent_since + patience);
         let step = tokio::select! {
             biased;
             done = flushed(&mut self.flush), if self.flush.is_some() => Step::Flushed(done),
             room = room(self.outlet.as_ref()), if releasable => release(room, &mut self.held),
             frame = frame(&mut self.upstream), if readable => Step::Frame(frame),
             () = gone(&mut self.reply, self.outlet.as_ref()), if !self.gone => Step::Gone,
-            () = tokio::time::sleep_until(idle_at), if readable => Step::Idle,
+            () = until(idle_at), if readable && idle_at.is_some() => Step::Idle,
             () = until(self.pause), if self.pause.is_some() => Step::Pause,
             () = self.stopping.now() => Step::Stopped,
         };

@@ -40,6 +40,12 @@ pub(crate) trait Observer: Send {
         false
     }
 
+    /// Whether the answer whose head was seen may be silent for as long as it likes: a stream of what a server has to say,
+    /// not the answer to a question.
+    fn is_standing(&self) -> bool {
+        false
+    }
+
     /// What the agent is given of a chunk that was recorded. Everything, but for an answer that would lead it around the
     /// recorder: see `mcp::endpoint`. Never more bytes, over all chunks, than were recorded.
     fn released(&mut self, bytes: Bytes) -> Bytes {

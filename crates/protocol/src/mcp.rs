@@ -86,6 +86,9 @@ pub struct View<'a> {
     pub implementation: Option<String>,
     /// Digest of the result's or the error's bytes.
     pub result_digest: Option<Fingerprint>,
+    /// The task that it is about: `params.taskId` of `tasks/*`, `result.task.taskId` of a call that became one, `taskId` of
+    /// a task's own result, or `io.modelcontextprotocol/related-task` in `_meta`.
+    pub task: Option<String>,
     /// Why it is not a message of the protocol.
     pub problem: Option<&'static str>,
 }
@@ -125,6 +128,7 @@ pub fn view<'a>(message: &Message<'a>) -> View<'a> {
         traceparent: None,
         implementation: None,
         result_digest: None,
+        task: None,
         problem: None,
     };
     match &message.kind {
@@ -168,7 +172,11 @@ fn read_call<'a>(view: &mut View<'a>, method: &str, params: Option<Json<'a>>) {
             {
                 view.target = name(value);
             }
-            "taskId" if method.starts_with("tasks/") => view.target = name(value),
+            "taskId" if method.starts_with("tasks/") => {
+                view.target = name(value);
+                view.task.clone_from(&view.target);
+            }
+            "taskId" if method.starts_with("notifications/tasks") => view.task = name(value),
             "arguments" => view.arguments = Some(value.raw()),
             "protocolVersion" => view.protocol_version = name(value),
             "clientInfo" => view.implementation = implementation(value),
@@ -189,6 +197,8 @@ fn read_result(view: &mut View<'_>, result: Json<'_>) {
             "isError" => view.is_error = value.bool(),
             "protocolVersion" => view.protocol_version = name(value),
             "serverInfo" => view.implementation = implementation(value),
+            "task" => view.task = value.get("taskId").and_then(name),
+            "taskId" => view.task = name(value),
             "resultType" => view.result_type = name(value),
             "requestState" => view.request_state = state(value),
             "tools" => view.tools = value.items().take(ENTRIES).filter_map(tool).collect(),
@@ -205,6 +215,9 @@ fn read_meta(view: &mut View<'_>, meta: Json<'_>) {
             "progressToken" => view.progress_token = Id::read(value),
             "traceparent" => view.traceparent = name(value),
             "io.modelcontextprotocol/protocolVersion" => view.protocol_version = name(value),
+            "io.modelcontextprotocol/related-task" if view.task.is_none() => {
+                view.task = value.get("taskId").and_then(name);
+            }
             "io.modelcontextprotocol/clientInfo" | "io.modelcontextprotocol/serverInfo" => {
                 view.implementation = implementation(value);
             }

@@ -172,7 +172,7 @@ impl Way<'_> {
             .map_or(&[][..], |payload| &payload.messages);
         let views: Vec<View<'_>> = messages.iter().map(mcp::view).collect();
         let party = self.party(ctx, &facts, &received, &views);
-        let key = self.key(&party, &received.parts.headers);
+        let key = self.key(ctx, &party, &received.parts.headers);
         let assignment = self.assign(ctx, &party, &received, &views);
         let asked = Posted {
             payload: payload.as_ref(),
@@ -189,10 +189,8 @@ impl Way<'_> {
             assignment,
         };
         match exchange.plan(&asked, address, &received).await {
-            Ok((plan, seq)) => {
-                let opened = |opened| {
-                    seq.set(opened).ok();
-                };
+            Ok((plan, opened)) => {
+                let opened = |seq| opened.at(ctx, seq);
                 Box::pin(relay::carry(ctx, plan, received, reply, opened)).await;
             }
             Err(refused) => {
@@ -235,11 +233,14 @@ impl Way<'_> {
     }
 
     /// What the exchange belongs to: a session, or a stream that goes on.
-    fn key(&self, party: &Party, headers: &HeaderMap) -> Option<Key> {
+    fn key(&self, ctx: &Context, party: &Party, headers: &HeaderMap) -> Option<Key> {
         match (&self.endpoint, &party.session) {
             (Some(endpoint), _) => Some(endpoint.key.clone()),
             (None, Some(session)) => Some((party.server.clone(), session.clone())),
-            (None, None) => Some(stream_key(party, &text(headers, "last-event-id")?)),
+            (None, None) => {
+                let key = stream_key(party, &text(headers, "last-event-id")?);
+                Some(ctx.mcp.sessions().first(key))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ mod watch;
 
 use catalogue::Catalogue;
 use event::Agent;
-pub(crate) use plan::id_reused;
+pub(crate) use plan::{cancelled, id_reused};
 use retries::Retries;
 pub(crate) use sessions::Parked;
 use sessions::Sessions;

@@ -91,18 +91,35 @@ impl Refused {
     }
 }
 
+/// What is to hear the `seq` of an exchange's request event.
+pub(super) struct Opened {
+    seq: Arc<OnceLock<u64>>,
+    /// The call that the exchange is the record of, where it may be cancelled.
+    own: Option<(Key, jsonrpc::Id)>,
+}
+
+impl Opened {
+    /// The event is durable at `seq`.
+    pub(super) fn at(self, ctx: &Context, seq: u64) {
+        self.seq.set(seq).ok();
+        if let Some((key, id)) = self.own {
+            ctx.mcp.sessions().posted(&key, [(id, seq)]);
+        }
+    }
+}
+
 /// Calls by where their answers come: in the exchange, or on the session's stream (with the `seq`s of their events).
 type Awaited = (HashMap<jsonrpc::Id, Parked>, Vec<(jsonrpc::Id, u64)>);
 
 impl Exchange<'_> {
-    /// Everything that carries the exchange through, and what hears the `seq` of its request event. What it holds beside
+    /// Everything that carries the exchange through, and what is to hear the `seq` of its request event. What it holds beside
     /// that is recorded when this returns.
     pub(super) async fn plan(
         self,
         posted: &Posted<'_>,
         address: PathAndQuery,
         received: &Received,
-    ) -> Result<(Plan, Arc<OnceLock<u64>>), Refused> {
+    ) -> Result<(Plan, Opened), Refused> {
         let run = self
             .assignment
             .as_ref()
@@ -148,6 +165,19 @@ impl Exchange<'_> {
             Disconnect::Propagate
         };
         let seq = Arc::new(OnceLock::new());
+        let posted = self.session().cloned().map(|key| {
+            let calls: Vec<_> = batch
+                .iter()
+                .map(|(id, parked): (&jsonrpc::Id, &Parked)| (id.clone(), parked.call.seq))
+                .collect();
+            self.ctx.mcp.sessions().posted(&key, calls.iter().cloned());
+            (key, calls)
+        });
+        let single = own.as_ref().map(|(id, _)| id.clone());
+        let opened = Opened {
+            seq: seq.clone(),
+            own: posted.as_ref().map(|(key, _)| key.clone()).zip(single),
+        };
         let watch = Watch {
             ctx: self.ctx.clone(),
             target: self.way.target.clone(),
@@ -159,7 +189,9 @@ impl Exchange<'_> {
             own,
             batch,
             elsewhere,
-            seq: seq.clone(),
+            posted,
+            listens: None,
+            seq,
             paths: (self.way.own.clone(), address.as_str().to_owned()),
             reading: Reading::default(),
         };
@@ -177,7 +209,7 @@ impl Exchange<'_> {
             on_disconnect,
             schema: Schema::JsonRpc,
         };
-        Ok((plan, seq))
+        Ok((plan, opened))
     }
 
     fn draft(&self, kind: Kind) -> Box<Draft> {
@@ -251,10 +283,33 @@ impl Exchange<'_> {
         }
         let mut others = Vec::new();
         for (message, view) in posted.others() {
-            others.push(*self.message(message, view).await?);
+            let mut draft = self.message(message, view).await?;
+            if let Some(id) = &view.cancels {
+                draft.causes.extend(self.cancel(id).await);
+            }
+            others.push(*draft);
         }
         others.extend(self.losses(posted).map(|draft| *draft));
         Ok(others)
+    }
+
+    /// The session in which calls are cancelled by their id: without one, ids are not unique.
+    fn session(&self) -> Option<&Key> {
+        self.key.as_ref().filter(|_| self.party.session.is_some())
+    }
+
+    /// The agent cancels a call. One that waits for its answer on another stream ends now; one that is answered in its own
+    /// exchange, when that ends: the server may answer it all the same. Returns its `seq`.
+    async fn cancel(&self, id: &jsonrpc::Id) -> Option<u64> {
+        let key = self.session()?;
+        let under_way = self.ctx.mcp.sessions().cancel(key, id);
+        if under_way.is_some() {
+            return under_way;
+        }
+        let waiting = self.ctx.mcp.sessions().take(key, id);
+        let Parked { call, .. } = waiting?;
+        owed::settle(self.ctx, [ended(&call, cancelled())]).await;
+        Some(call.seq)
     }
 
     async fn queue_calls(
@@ -335,6 +390,15 @@ impl Exchange<'_> {
             .collect();
         owed::settle(self.ctx, ends).await;
         Ok((batch, elsewhere))
+    }
+}
+
+/// A call that the agent cancelled by a message (before 2026-07-28).
+pub(crate) fn cancelled() -> Outcome {
+    Outcome {
+        state: State::ClientAborted,
+        error: Some("cancelled".to_owned()),
+        reason: None,
     }
 }
 

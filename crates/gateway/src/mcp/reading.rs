@@ -22,6 +22,7 @@ pub(crate) struct Reading {
     pub(super) status: u16,
     decoder: Decoder,
     is_encoded: bool,
+    is_events: bool,
     form: Form,
     /// Payloads that wait for being looked at.
     payloads: VecDeque<String>,
@@ -71,6 +72,7 @@ impl Reading {
         let whole = Decoder::new(encoding, u64::MAX);
         let is_encoded = !whole.is_identity();
         let media = media.to_ascii_lowercase();
+        let is_events = media.starts_with("text/event-stream");
         Self {
             status,
             decoder: match is_encoded {
@@ -78,7 +80,8 @@ impl Reading {
                 false => whole,
             },
             is_encoded,
-            form: if media.starts_with("text/event-stream") {
+            is_events,
+            form: if is_events {
                 Form::Events(Box::new(sse::Reader::new(READ_BYTES)))
             } else if media.starts_with("application/json") {
                 Form::Json(Some(Vec::new()))
@@ -98,7 +101,16 @@ impl Reading {
     }
 
     pub(super) const fn is_events(&self) -> bool {
-        matches!(self.form, Form::Events(_))
+        self.is_events
+    }
+
+    pub(super) const fn is_success(&self) -> bool {
+        self.status >= 200 && self.status < 400
+    }
+
+    /// Whether it is a stream of messages.
+    pub(super) const fn is_stream(&self) -> bool {
+        self.is_events() && self.status < 300
     }
 
     pub(super) const fn is_encoded(&self) -> bool {

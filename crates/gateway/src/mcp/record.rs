@@ -9,6 +9,9 @@ use serde_json::Value;
 /// Longest names and ids in an event, in bytes. JSON may stretch them sixfold.
 const NAME_BYTES: usize = 200;
 
+/// Asks for the result of the call that became a task (2025-11-25).
+const TASK_RESULT: &str = "tasks/result";
+
 /// Changed tools that an event names, and the bytes that their names may take in its line.
 const MAX_CHANGED: usize = 16;
 const CHANGED_BYTES: usize = 4096;
@@ -19,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) gist: Gist,
     pub(crate) round: Round,
+    /// The task that it is about.
+    pub(crate) task: Option<String>,
 }
 
 /// Makes `draft` the event of a request from the agent; its kind says whether it is a tool call.
@@ -40,10 +45,12 @@ pub(crate) fn request(shared: &Shared, party: &Party, view: &View<'_>, draft: &m
         });
     }
     draft.mcp = Some(mcp);
+    task(draft, view.task.as_deref());
     Asked {
         method: view.method.clone().unwrap_or_default(),
         gist,
         round,
+        task: view.task.clone(),
     }
 }
 
@@ -69,6 +76,7 @@ pub(crate) fn message(
     mcp.direction = Some(direction.as_str().to_owned());
     mcp.error_code = view.error_code;
     draft.mcp = Some(mcp);
+    task(&mut draft, view.task.as_deref());
     if let Some(problem) = view.problem {
         fact(&mut draft, "problem", Value::from(problem));
     }
@@ -178,6 +186,11 @@ pub(crate) fn answer(
             .is_error
             .or((view.shape == Shape::Error).then_some(true));
     }
+    task(draft, view.task.as_deref().or(asked.task.as_deref()));
+    if let (TASK_RESULT, Some(is_error)) = (asked.method.as_str(), view.is_error) {
+        // What the call that became a task came to.
+        fact(draft, "tool_is_error", Value::from(is_error));
+    }
     if asked.method == "tools/list" && view.shape == Shape::Response {
         list(&mut shared.catalogue(), party, view, draft);
     }
@@ -210,6 +223,13 @@ fn list(catalogue: &mut Catalogue, party: &Party, view: &View<'_>, draft: &mut D
             })
             .collect();
         fact(draft, "tools_changed", Value::from(names));
+    }
+}
+
+/// Names the task that an event is about, which joins it to the call that became the task.
+fn task(draft: &mut Draft, id: Option<&str>) {
+    if let Some(id) = id {
+        fact(draft, "task_id", Value::from(cut(id)));
     }
 }
 

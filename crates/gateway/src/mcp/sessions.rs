@@ -7,6 +7,7 @@ use crate::route::UNNAMED;
 use http::uri::PathAndQuery;
 use protocol::jsonrpc::Id;
 use std::collections::{HashMap, VecDeque};
+use tokio::time::Instant;
 
 /// Sessions that are remembered. The oldest is forgotten first.
 const MAX_SESSIONS: usize = 4096;
@@ -42,6 +43,25 @@ struct Session {
     /// The path on the gateway that was announced for it.
     endpoint: Option<String>,
     parked: HashMap<Id, Parked>,
+    /// When the last stream ended on which an answer could have come.
+    quiet_since: Option<Instant>,
+}
+
+/// A call whose answer comes in the exchange that posted it.
+struct Posted {
+    seq: u64,
+    is_cancelled: bool,
+}
+
+/// What is known of a call that waits for a stream to be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It does not: it was answered, or has ended otherwise.
+    Over,
+    /// A stream is open on which its answer may come.
+    Listening,
+    /// No stream is open since then; `None`: none ever was.
+    Quiet(Option<Instant>),
 }
 
 /// The memory of sessions.
@@ -52,6 +72,13 @@ pub(crate) struct Sessions {
     /// By the path that was announced. Servers that announce the same to everybody share it; the latest stands last.
     endpoints: HashMap<String, Vec<Endpoint>>,
     parked: usize,
+    /// Streams of messages that are open. No longer than the connections.
+    streams: HashMap<Key, usize>,
+    /// Calls that may be cancelled. No longer than the calls under way.
+    posted: HashMap<Key, HashMap<Id, Posted>>,
+    /// Streams without a session that go on under another id, by that. The oldest is forgotten first.
+    resumed: HashMap<Key, Key>,
+    resumed_order: VecDeque<Key>,
 }
 
 /// Why calls do not wait for an answer on another connection.
@@ -208,9 +235,111 @@ impl Sessions {
 
     /// Lets a call wait whose stream ended before its answer. Gives back one that waited under the same id.
     pub(crate) fn suspend(&mut self, key: &Key, id: Id, parked: Parked) -> Option<Parked> {
+        // A stream that ended here is not the later part of another, whatever bore its id before.
+        self.resumed.remove(key);
         let displaced = self.session(key).parked.insert(id, parked);
         self.parked += usize::from(displaced.is_none());
         displaced
+    }
+
+    /// How the call `seq` waits.
+    pub(crate) fn waiting(&self, key: &Key, id: &Id, seq: u64) -> Waiting {
+        let session = self.sessions.get(key);
+        let waits = |session: &&Session| {
+            let parked = session.parked.get(id);
+            parked.is_some_and(|parked| parked.call.seq == seq)
+        };
+        match session.filter(waits) {
+            None => Waiting::Over,
+            Some(_) if self.streams.contains_key(key) => Waiting::Listening,
+            Some(session) => Waiting::Quiet(session.quiet_since),
+        }
+    }
+
+    /// A stream of messages is open.
+    pub(crate) fn stream_opened(&mut self, key: &Key) {
+        *self.streams.entry(key.clone()).or_default() += 1;
+    }
+
+    /// It has ended; the session may go on.
+    pub(crate) fn stream_ended(&mut self, key: &Key) {
+        let Some(open) = self.streams.get_mut(key) else {
+            return;
+        };
+        *open = open.saturating_sub(1);
+        if *open == 0 {
+            self.streams.remove(key);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.quiet_since = Some(Instant::now());
+            }
+        }
+    }
+
+    /// A stream without a session may be resumed as `next`, where calls still wait for it.
+    pub(crate) fn goes_on(&mut self, key: &Key, next: Key) {
+        let session = self.sessions.get(key);
+        let waits = session.is_some_and(|session| !session.parked.is_empty());
+        if !waits || next == *key || self.resumed.insert(next.clone(), key.clone()).is_some() {
+            return;
+        }
+        self.resumed_order.push_back(next);
+        if self.resumed_order.len() > MAX_SESSIONS
+            && let Some(oldest) = self.resumed_order.pop_front()
+        {
+            self.resumed.remove(&oldest);
+        }
+    }
+
+    /// The stream that `key` is the later part of, or `key` itself.
+    pub(crate) fn first(&self, key: Key) -> Key {
+        self.resumed.get(&key).cloned().unwrap_or(key)
+    }
+
+    /// Calls were posted whose answers come in the same exchange.
+    pub(crate) fn posted(&mut self, key: &Key, calls: impl IntoIterator<Item = (Id, u64)>) {
+        let posted = self.posted.entry(key.clone()).or_default();
+        posted.extend(calls.into_iter().map(|(id, seq)| {
+            let call = Posted {
+                seq,
+                is_cancelled: false,
+            };
+            (id, call)
+        }));
+    }
+
+    /// Forgets these again. Returns the `seq`s of those that were cancelled.
+    pub(crate) fn forget_posted(&mut self, key: &Key, calls: &[(Id, u64)]) -> Vec<u64> {
+        let Some(posted) = self.posted.get_mut(key) else {
+            return Vec::new();
+        };
+        let mut cancelled = Vec::new();
+        for (id, seq) in calls {
+            // Another call may have taken the id.
+            if posted.get(id).is_some_and(|call| call.seq == *seq)
+                && let Some(call) = posted.remove(id)
+                && call.is_cancelled
+            {
+                cancelled.push(*seq);
+            }
+        }
+        if posted.is_empty() {
+            self.posted.remove(key);
+        }
+        cancelled
+    }
+
+    /// The agent cancels a call that is answered in the exchange that posted it. Returns its `seq`.
+    pub(crate) fn cancel(&mut self, key: &Key, id: &Id) -> Option<u64> {
+        let call = self.posted.get_mut(key)?.get_mut(id)?;
+        call.is_cancelled = true;
+        Some(call.seq)
+    }
+
+    /// Takes the call that waits under this id.
+    pub(crate) fn take(&mut self, key: &Key, id: &Id) -> Option<Parked> {
+        let parked = self.sessions.get_mut(key)?.parked.remove(id)?;
+        self.parked = self.parked.saturating_sub(1);
+        Some(parked)
     }
 
     /// Takes everything that waits.

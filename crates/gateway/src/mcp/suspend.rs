@@ -2,10 +2,10 @@
 //! (revisions 2025-03-26 to 2025-11-25, Streamable HTTP, Resumability and Redelivery).
 //!
 //! Such a call stays open. Its answer, on whichever stream of the session it comes, closes it; so does the end of the session,
-//! or that nothing comes for `limits.idle_timeout`.
+//! or that no stream is open for `limits.idle_timeout` on which its answer could come.
 
-use super::record::{Asked, transport};
-use super::sessions::{Key, Parked};
+use super::record::{Asked, cut, transport};
+use super::sessions::{Key, Parked, Waiting};
 use super::{Direction, Party};
 use crate::context::Context;
 use crate::exchange::Call;
@@ -14,10 +14,11 @@ use event::{Draft, Exchange, Kind, Outcome, Source, State};
 use protocol::jsonrpc::Id;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The memory of a stream without a session, by the id that the client will hand back.
 pub(super) fn stream_key(party: &Party, last_event_id: &str) -> Key {
-    let session = format!("stream of {} {last_event_id}", party.agent.name);
+    let session = format!("stream of {} {}", party.agent.name, cut(last_event_id));
     (party.server.clone(), session)
 }
 
@@ -69,7 +70,7 @@ fn park(ctx: &Arc<Context>, key: Key, id: Id, parked: Parked) {
             };
             end(&before, outcome).await;
         }
-        tokio::time::sleep(ctx.limits.idle_timeout).await;
+        not_resumed(&ctx, &key, &id, seq).await;
         let late = ctx.mcp.sessions().unpark(&key, &id, seq);
         if let Some(late) = late {
             let outcome = Outcome {
@@ -82,6 +83,28 @@ fn park(ctx: &Arc<Context>, key: Key, id: Id, parked: Parked) {
             end(&late, outcome).await;
         }
     });
+}
+
+/// Resolves when the call is over, or nobody has listened for its answer for long enough.
+async fn not_resumed(ctx: &Context, key: &Key, id: &Id, seq: u64) {
+    let patience = ctx.limits.idle_timeout;
+    let mut quiet_since = Instant::now();
+    loop {
+        tokio::time::sleep_until(quiet_since + patience).await;
+        let now = Instant::now();
+        let waiting = ctx.mcp.sessions().waiting(key, id, seq);
+        match waiting {
+            Waiting::Over => return,
+            Waiting::Listening => quiet_since = now,
+            Waiting::Quiet(since) => {
+                let since = since.map_or(quiet_since, |since| since.max(quiet_since));
+                if since + patience <= now {
+                    return;
+                }
+                quiet_since = since;
+            }
+        }
+    }
 }
 
 /// Closes, at the end of the data plane, what still waits.

@@ -51,12 +51,19 @@ pub(crate) struct Watch {
     pub(crate) batch: HashMap<Id, Parked>,
     /// Requests whose answers come on the session's stream, and the `seq`s of their events.
     pub(crate) elsewhere: Vec<(Id, u64)>,
+    /// The session in which the exchange's calls may be cancelled, and those of a batch with the `seq`s of their events.
+    pub(crate) posted: Option<(Key, Vec<(Id, u64)>)>,
+    /// The session or stream that is listened to here.
+    pub(crate) listens: Option<Key>,
     /// `seq` of the exchange's request event.
     pub(crate) seq: Arc<OnceLock<u64>>,
     /// What the agent asked the gateway for, and the gateway the server.
     pub(crate) paths: (String, String),
     pub(crate) reading: Reading,
 }
+
+/// Subscribes to what a server has to say (2026-07-28): its answer is a stream, which may be silent.
+const LISTEN: &str = "subscriptions/listen";
 
 /// Events that one step of looking at an answer makes, about, and bytes of their bodies.
 const LOT: usize = 64;
@@ -76,6 +83,19 @@ impl Observer for Watch {
         {
             self.joined(session);
         }
+        if self.purpose == Purpose::Stream
+            && self.reading.is_stream()
+            && let Some(key) = &self.key
+        {
+            self.ctx.mcp.sessions().stream_opened(key);
+            self.listens = Some(key.clone());
+        }
+    }
+
+    fn is_standing(&self) -> bool {
+        let listens = |(_, asked): &(Id, Asked)| asked.method == LISTEN;
+        self.reading.is_stream()
+            && (self.purpose == Purpose::Stream || self.own.as_ref().is_some_and(listens))
     }
 
     fn chunk(&mut self, bytes: &Bytes, out: &mut Vec<Noted>) {
@@ -116,10 +136,15 @@ impl Observer for Watch {
         draft: &mut Draft,
         out: &mut Vec<Noted>,
     ) -> Verdict {
-        let resumable = self.resumable();
+        let cancelled = self.settled();
+        let is_cancelled = cancelled.contains(&call.seq);
+        let resumable = self.resumable().filter(|_| !is_cancelled);
         self.rest(out);
         let verdict = self.own_answer(call, draft);
-        self.close_rest(whole, out);
+        self.close_rest(whole, &cancelled, out);
+        if verdict.cut_short && is_cancelled && self.reading.is_success() {
+            draft.outcome = Some(super::cancelled());
+        }
         let own = self.own.take().filter(|_| verdict.cut_short);
         let suspend = own
             .zip(resumable)
@@ -132,6 +157,7 @@ impl Observer for Watch {
     }
 
     fn unforwarded(&mut self, out: &mut Vec<Noted>) {
+        self.forget_posted();
         let mut opened: Vec<Parked> = self.batch.drain().map(|(_, parked)| parked).collect();
         if let Some(key) = &self.key {
             let mut sessions = self.ctx.mcp.sessions();
@@ -155,6 +181,33 @@ pub(crate) fn ended(call: &Call, outcome: Outcome) -> Noted {
 }
 
 impl Watch {
+    /// The exchange ends: what it stood for in its session. Returns the calls of it that the agent has cancelled.
+    fn settled(&mut self) -> Vec<u64> {
+        let cancelled = self.forget_posted();
+        let Some(key) = self.listens.take() else {
+            return cancelled;
+        };
+        let mut sessions = self.ctx.mcp.sessions();
+        sessions.stream_ended(&key);
+        if self.party.session.is_none()
+            && let Some(last) = self.reading.last_event_id()
+        {
+            // Without a session only the ids of its events tell where a stream goes on.
+            sessions.goes_on(&key, suspend::stream_key(&self.party, &last));
+        }
+        cancelled
+    }
+
+    /// The exchange's calls can no longer be cancelled. Returns those that were.
+    fn forget_posted(&mut self) -> Vec<u64> {
+        let Some((key, mut calls)) = self.posted.take() else {
+            return Vec::new();
+        };
+        let own = self.own.as_ref().map(|(id, _)| id.clone());
+        calls.extend(own.zip(self.seq.get().copied()));
+        self.ctx.mcp.sessions().forget_posted(&key, &calls)
+    }
+
     /// Looks at the next of what was read, and reads on where nothing is left of it.
     fn lot(&mut self, out: &mut Vec<Noted>) {
         let mut room = LOT_BYTES;
@@ -203,7 +256,7 @@ impl Watch {
             return None;
         }
         let key = self.key.clone();
-        Some(key.unwrap_or_else(|| suspend::stream_key(&self.party, record::cut(&last))))
+        Some(key.unwrap_or_else(|| suspend::stream_key(&self.party, &last)))
     }
 
     /// The server named the session that begins.
@@ -357,8 +410,13 @@ impl Watch {
             mcp.session = Some(record::cut(session).to_owned());
         }
         let Some(raw) = self.reading.answer.take() else {
+            // A server may close a subscription without a word; the call is over then, not broken.
+            let is_over = asked.method == LISTEN && self.reading.is_stream();
+            if is_over {
+                record::fact(draft, "stream", "ended without a result".into());
+            }
             return Verdict {
-                cut_short: true,
+                cut_short: !is_over,
                 ..Verdict::default()
             };
         };
@@ -388,7 +446,7 @@ impl Watch {
     }
 
     /// Closes what can no longer be answered.
-    fn close_rest(&mut self, whole: bool, out: &mut Vec<Noted>) {
+    fn close_rest(&mut self, whole: bool, cancelled: &[u64], out: &mut Vec<Noted>) {
         let mut left: Vec<Parked> = self.batch.drain().map(|(_, parked)| parked).collect();
         if let Some(key) = &self.key {
             let mut sessions = self.ctx.mcp.sessions();
@@ -420,7 +478,15 @@ impl Watch {
                 error: Some(error.clone()),
                 reason: None,
             };
-            ended(call, outcome)
+            let is_cancelled = cancelled.contains(&call.seq) && self.reading.is_success();
+            ended(
+                call,
+                if is_cancelled {
+                    super::cancelled()
+                } else {
+                    outcome
+                },
+            )
         }));
     }
 }

@@ -9,6 +9,7 @@
     reason = "tests; the rig serves other tests too"
 )]
 
+mod cancelled;
 mod disconnect;
 #[path = "../gateway/disk.rs"]
 mod disk;

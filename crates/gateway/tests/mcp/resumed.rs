@@ -1,10 +1,13 @@
 //! A stream that ends before its answer and is resumed: the answer closes the call it is for, wherever it comes.
 
-use super::rig::{Rig, Seen, Upstream, find, text};
+use super::rig::{Rig, Seen, Upstream, chunk, chunked_head, find, text};
 use super::{call, error, mcp, request, rig, server, state};
 use event::{Role, State};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
 
 const PATH: &str = "/agent/a/mcp/crm";
 
@@ -162,4 +165,80 @@ async fn a_stream_that_cannot_be_resumed_ends_its_call() {
             (State::StreamError, Some("no_terminal_event"))
         );
     }
+}
+
+#[tokio::test]
+async fn without_a_session_it_may_be_resumed_more_than_once() {
+    let upstream = server(|seen: &Seen| {
+        let head = seen.head.to_ascii_lowercase();
+        if head.starts_with("post ") {
+            return stream("id: 1\ndata:\n\n");
+        }
+        if head.contains("last-event-id: 1") {
+            return stream("id: 2\ndata:\n\n");
+        }
+        stream(&format!("id: 3\ndata: {}\n\n", answer()))
+    })
+    .await;
+    // Also where the client asks again for what it has missed.
+    for ids in [&["1", "2"][..], &["1", "1", "2"]] {
+        let rig = rig(&upstream, "/mcp").await;
+        post(&rig, &[]).await;
+        for id in ids {
+            assert!(rig.of(&["tool.response"]).is_empty());
+            resume(&rig, &[], id).await;
+        }
+        let end = end_of_call(&rig, &rig.of(&["tool.request"])[0]);
+        assert_eq!(state(&end), State::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_end_while_its_client_listens() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    let (go_on, gone_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let upstream = Upstream::scripted({
+        let (go_on, gone_on) = (go_on.clone(), gone_on.clone());
+        move |seen, mut to| {
+            let (go_on, gone_on) = (go_on.clone(), gone_on.clone());
+            async move {
+                if seen.head.starts_with("POST ") {
+                    to.write_all(&stream("id: 1\ndata:\n\n")).await.ok();
+                    to.shutdown().await.ok();
+                    return;
+                }
+                to.write_all(&chunked_head("text/event-stream"))
+                    .await
+                    .unwrap();
+                gone_on.notify_one();
+                go_on.notified().await;
+                let last = format!("data: {}\n\n", answer());
+                to.write_all(&chunk(last.as_bytes())).await.ok();
+                to.write_all(b"0\r\n\r\n").await.ok();
+            }
+        }
+    })
+    .await;
+    let url = format!("http://{}/mcp", upstream.addr);
+    let rig = Rig::with(upstream.addr, |config| {
+        config
+            .mcp
+            .insert("crm".to_owned(), gateway::McpServer { url, ca: None });
+        config.limits.idle_timeout = PATIENCE;
+    })
+    .await;
+    let session = [("Mcp-Session-Id", "s")];
+    post(&rig, &session).await;
+    let listening = resume(&rig, &session, "1");
+    let answering = async {
+        gone_on.notified().await;
+        // Silent for longer than an answer may be: neither the stream nor the call ends.
+        tokio::time::sleep(PATIENCE * 3).await;
+        assert!(rig.of(&["tool.response", "http.response"]).is_empty());
+        go_on.notify_one();
+    };
+    let (got, ()) = tokio::join!(listening, answering);
+    assert!(find(&got, answer().as_bytes()).is_some());
+    let end = end_of_call(&rig, &rig.of(&["tool.request"])[0]);
+    assert_eq!(state(&end), State::Completed);
 }

@@ -5,6 +5,7 @@ use super::rig::{Rig, Upstream, chunk, chunked_head, text, to_end, until, within
 use super::{call, end_of, mcp, request, rig, server, state};
 use event::{Role, State};
 use serde_json::json;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -158,4 +159,39 @@ async fn a_session_outlives_its_streams() {
         Some("2025-03-26")
     );
     assert_eq!(request.run, rig.of(&["http.request"])[0].run);
+}
+
+#[tokio::test]
+async fn a_server_that_has_nothing_to_say_is_not_cut_off() {
+    const PATIENCE: Duration = Duration::from_millis(150);
+    let listen = json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen"}).to_string();
+    let asked = call(json!(1), "x", json!({})).to_string();
+    for (method, body, ends) in [
+        ("GET", "", State::Completed),
+        ("POST", listen.as_str(), State::Completed),
+        // The answer to a question has to come.
+        ("POST", asked.as_str(), State::Expired),
+    ] {
+        let (upstream, tell) = telling().await;
+        let url = format!("http://{}/mcp", upstream.addr);
+        let rig = Rig::with(upstream.addr, |config| {
+            config
+                .mcp
+                .insert("crm".to_owned(), gateway::McpServer { url, ca: None });
+            config.limits.idle_timeout = PATIENCE;
+        })
+        .await;
+        let mut stream = rig.connect().await;
+        stream
+            .write_all(&request(method, "/agent/a/mcp/crm", &[], body.as_bytes()))
+            .await
+            .unwrap();
+        let mut got = Vec::new();
+        until(&mut stream, &mut got, b"\r\n\r\n").await;
+        tokio::time::sleep(PATIENCE * 3).await;
+        tell.send(b": still here\n\n".to_vec()).await.ok();
+        drop(tell);
+        let (_, end) = rig.one().await;
+        assert_eq!(state(&end), ends, "{method} {body}");
+    }
 }

@@ -1,15 +1,15 @@
 //! From a line to its events.
 
-use super::{Session, because};
+use super::Session;
 use crate::mcp::record;
-use crate::mcp::{Direction, Parked, ended, id_reused, timing};
+use crate::mcp::{Direction, Parked, cancelled, ended, id_reused, timing};
 use crate::model::moment;
 use crate::owed::{Queued, give_up_bodies, submit};
 use crate::runs::{Continuity, Ids, Request};
 use crate::socket::acknowledge::Due;
 use crate::socket::lines::{self, Line, Unread};
 use crate::socket::open::{Opened, Place};
-use event::{BodyRef, Draft, Outcome, Role, State};
+use event::{BodyRef, Draft, Outcome, Role};
 use evidence::Error;
 use protocol::jsonrpc::{self, Id};
 use protocol::mcp::{self, Shape, View};
@@ -251,8 +251,4 @@ impl Recorded {
             Self::Not(error, _) => Err(error.clone()),
         }
     }
-}
-
-fn cancelled() -> Outcome {
-    because(State::ClientAborted, "cancelled")
 }
