@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Reader {
     /// Tool calls whose arguments are still coming, by choice and position.
     calls: BTreeMap<(u64, u64), Partial>,
+    /// Where the last call of a choice stands that the wire gave this index: sloppy providers give several the same.
+    latest: BTreeMap<(u64, u64), u64>,
     /// Choices seen, and those whose finish reason was.
     seen: BTreeSet<u64>,
     finished: BTreeSet<u64>,
@@ -26,8 +28,6 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 struct Partial {
     kind: String,
-    /// The index that the wire gave it; several calls may share one with sloppy providers.
-    wire_index: Option<u64>,
     fragments: Fragments,
 }
 
@@ -136,7 +136,6 @@ impl Reader {
                 .entry((index, FUNCTION_CALL))
                 .or_insert_with(|| Partial {
                     kind: "function_call".to_owned(),
-                    wire_index: None,
                     fragments: Fragments::default(),
                 });
             extend(&mut partial.fragments, value, &mut answer.room);
@@ -161,9 +160,11 @@ impl Reader {
             .entry((choice, position))
             .or_insert_with(|| Partial {
                 kind: text::name(&value.get_str("type").unwrap_or(Cow::Borrowed("function"))),
-                wire_index,
                 fragments: Fragments::default(),
             });
+        if let Some(wire_index) = wire_index {
+            self.latest.insert((choice, wire_index), position);
+        }
         partial.fragments.identify(&mut answer.room, &id);
         if let Some(function) = value.get("function").or_else(|| value.get("custom")) {
             extend(&mut partial.fragments, function, &mut answer.room);
@@ -182,23 +183,20 @@ impl Reader {
     /// Which call a fragment continues: the last one with its index, unless it brings another id (Gemini's
     /// compatible endpoint gives every parallel call the index 0); without an index, the last one.
     fn position(&self, choice: u64, wire_index: Option<u64>, id: &str) -> u64 {
-        let of_choice = || self.calls.range((choice, 0)..(choice, FUNCTION_CALL));
-        let next = of_choice()
-            .next_back()
-            .map_or(0, |((_, position), _)| position + 1);
-        let same = of_choice()
-            .rev()
-            .find(|(_, partial)| wire_index.is_none() || partial.wire_index == wire_index);
-        match same {
-            Some(((_, position), partial)) => {
-                let known = &partial.fragments.id;
-                if id.is_empty() || known.is_empty() || known == id {
-                    *position
-                } else {
-                    next
-                }
-            }
-            None => next,
+        let mut of_choice = self.calls.range((choice, 0)..(choice, FUNCTION_CALL));
+        let last = of_choice.next_back().map(|((_, position), _)| *position);
+        let next = last.map_or(0, |last| last + 1);
+        let same = match wire_index {
+            Some(wire_index) => self.latest.get(&(choice, wire_index)).copied(),
+            None => last,
+        };
+        let known = same
+            .and_then(|position| self.calls.get(&(choice, position)))
+            .map_or("", |partial| &partial.fragments.id);
+        if id.is_empty() || known.is_empty() || known == id {
+            same.unwrap_or(next)
+        } else {
+            next
         }
     }
 }

@@ -153,3 +153,46 @@ fn usage_is_found_where_compatibles_put_it() {
         assert_eq!(usage(&view)[..2], [Some(5), Some(7)], "{last}");
     }
 }
+
+#[test]
+fn a_fragment_finds_its_call() {
+    // Index and id of each fragment, then the calls with the numbers of the fragments in them.
+    type Fragments<'a> = &'a [(&'a str, &'a str)];
+    let table: &[(Fragments<'_>, &[&str])] = &[
+        (
+            &[("0", "a"), ("1", "b"), ("0", ""), ("1", "")],
+            &["a 02", "b 13"],
+        ),
+        (
+            &[("0", "a"), ("0", "b"), ("0", ""), ("0", "b")],
+            &["a 0", "b 123"],
+        ),
+        (
+            &[("0", "a"), ("1", "b"), ("", ""), ("", "c")],
+            &["a 0", "b 12", "c 3"],
+        ),
+        (&[("", "a"), ("0", ""), ("0", "b")], &["a 0", "b 12"]),
+        (
+            &[("7", "a"), ("3", "b"), ("7", "a"), ("3", "c"), ("3", "")],
+            &["a 02", "b 1", "c 34"],
+        ),
+    ];
+    for (fragments, want) in table {
+        let chunks: Vec<_> = fragments
+            .iter()
+            .enumerate()
+            .map(|(n, (index, id))| {
+                let index = if index.is_empty() { String::new() } else { format!(r#""index":{index},"#) };
+                format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{{{index}"id":"{id}","function":{{"arguments":"{n}"}}}}]}}}}]}}"#)
+            })
+            .collect();
+        let chunks: Vec<_> = chunks.iter().map(String::as_str).collect();
+        let view = stream(Api::OpenAiChat, &events(false, &chunks));
+        let told: Vec<_> = view
+            .tool_calls
+            .iter()
+            .map(|call| format!("{} {}", call.id.as_deref().unwrap_or("-"), call.arguments))
+            .collect();
+        assert_eq!(told, *want, "{fragments:?}");
+    }
+}
