@@ -41,7 +41,10 @@ struct Call {
 impl RecentCalls {
     /// Remembers a call that `run` of `agent` asked for.
     pub(super) fn remember(&mut self, run: u64, agent: &str, call: &ToolCallView) {
-        if call.provider_executed || call.arguments.len() > ARGUMENT_BYTES {
+        // What the agent only approves of, and what came with but a part of its arguments, it is not seen to carry out.
+        let question = call.kind == "mcp_approval_request";
+        let whole = call.arguments.len() as u64 == call.arguments_bytes;
+        if call.provider_executed || question || !whole || call.arguments.len() > ARGUMENT_BYTES {
             return;
         }
         let Some(arguments) = parse(&call.arguments) else {
@@ -223,6 +226,41 @@ mod tests {
         recent.remember(1, "a", &call("Task", &format!(r#"{{"prompt":"{task}"}}"#)));
         let excerpt = task.get(..protocol::limits::EXCERPT_BYTES).unwrap();
         assert_eq!(recent.delegator(excerpt, 9), Some(1));
+    }
+
+    #[test]
+    fn only_calls_that_the_agent_carries_out_are_remembered() {
+        let asked = call("lookup", "{}");
+        let table = [
+            (asked.clone(), Some(1)),
+            (
+                ToolCallView {
+                    provider_executed: true,
+                    ..asked.clone()
+                },
+                None,
+            ),
+            (
+                ToolCallView {
+                    kind: "mcp_approval_request".into(),
+                    ..asked.clone()
+                },
+                None,
+            ),
+            (
+                ToolCallView {
+                    arguments: String::new(),
+                    arguments_bytes: 20,
+                    ..asked
+                },
+                None,
+            ),
+        ];
+        for (call, expected) in table {
+            let mut recent = RecentCalls::default();
+            recent.remember(1, "a", &call);
+            assert_eq!(recent.caller("a", "lookup", "{}"), expected, "{call:?}");
+        }
     }
 
     #[test]
