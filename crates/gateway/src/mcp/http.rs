@@ -4,7 +4,8 @@
 //! HTTP body. Any other exchange is an `http.request`, and the messages in it have events of their own, durable before
 //! they are passed on. Statuses, 404 and 405 among them, go through untouched.
 
-use super::plan::{Exchange, Posted};
+use super::batches::Room;
+use super::plan::{Exchange, Opened, Posted, Refused};
 use super::sessions::{Endpoint, Key};
 use super::suspend::stream_key;
 use super::{Party, READ_BYTES};
@@ -16,10 +17,11 @@ use crate::model::moment;
 use crate::owed;
 use crate::redact;
 use crate::refusal::{Cause, Schema};
-use crate::relay;
+use crate::relay::{self, Plan};
 use crate::request::{self, Received, Unread, Why};
 use crate::route::Place;
 use crate::runs::{Assignment, Continuity, Ids, Request as RunRequest};
+use evidence::Error;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request};
 use hyper::body::Incoming;
@@ -163,32 +165,15 @@ impl Way<'_> {
             address.as_str(),
             &received.parts,
         );
-        let posts = received.parts.method == Method::POST;
         let encoding = facts.form.encoding.as_deref();
-        let (body, _) = protocol::encoding::decode(encoding, &received.body, READ_BYTES as u64);
-        let payload = posts.then(|| jsonrpc::read(&body).ok()).flatten();
-        let messages = payload
-            .as_ref()
-            .map_or(&[][..], |payload| &payload.messages);
-        let views: Vec<View<'_>> = messages.iter().map(mcp::view).collect();
-        let party = self.party(ctx, &facts, &received, &views);
-        let key = self.key(ctx, &party, &received.parts.headers);
-        let assignment = self.assign(ctx, &party, &received, &views);
-        let asked = Posted {
-            payload: payload.as_ref(),
-            messages,
-            views: &views,
-            unreadable: posts && payload.is_none() && !body.is_empty(),
+        let patience = ctx.limits.memory_timeout;
+        let batches = &ctx.mcp.batches;
+        let Some(room) = batches.room(encoding, &received.body, patience).await else {
+            let error = Error::Full("too many messages of batches are held".to_owned());
+            return relay::not_recorded(Schema::JsonRpc, reply, &error);
         };
-        let exchange = Exchange {
-            ctx,
-            way: &self,
-            facts,
-            party,
-            key,
-            assignment,
-        };
-        match exchange.plan(&asked, address, &received).await {
+        let planned = self.plan(ctx, address, &received, facts, room).await;
+        match planned {
             Ok((plan, opened)) => {
                 let opened = |seq| opened.at(ctx, seq);
                 Box::pin(relay::carry(ctx, plan, received, reply, opened)).await;
@@ -198,6 +183,44 @@ impl Way<'_> {
                 owed::settle(ctx, refused.ends).await;
             }
         }
+    }
+
+    /// What was posted is decoded for no longer than this takes.
+    async fn plan(
+        &self,
+        ctx: &Arc<Context>,
+        address: PathAndQuery,
+        received: &Received,
+        facts: Facts,
+        room: Room,
+    ) -> Result<(Plan, Opened), Refused> {
+        let posts = received.parts.method == Method::POST;
+        let encoding = facts.form.encoding.as_deref();
+        let (body, _) = protocol::encoding::decode(encoding, &received.body, READ_BYTES as u64);
+        let payload = posts.then(|| jsonrpc::read(&body).ok()).flatten();
+        let messages = payload
+            .as_ref()
+            .map_or(&[][..], |payload| &payload.messages);
+        let views: Vec<View<'_>> = messages.iter().map(mcp::view).collect();
+        let party = self.party(ctx, &facts, received, &views);
+        let key = self.key(ctx, &party, &received.parts.headers);
+        let assignment = self.assign(ctx, &party, received, &views);
+        let asked = Posted {
+            payload: payload.as_ref(),
+            messages,
+            views: &views,
+            unreadable: posts && payload.is_none() && !body.is_empty(),
+        };
+        let exchange = Exchange {
+            ctx,
+            way: self,
+            facts,
+            party,
+            key,
+            assignment,
+            room,
+        };
+        exchange.plan(&asked, address, received).await
     }
 
     fn party(

@@ -3,6 +3,7 @@
 //! Owns what its messages mean to the record: which is a call, what answers it, which tool description it
 //! rested on. Looks at copies; what is relayed is relayed by others.
 
+mod batches;
 mod catalogue;
 mod endpoint;
 pub(crate) mod http;
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     catalogue: Mutex<Catalogue>,
     retries: Mutex<Retries>,
     sessions: Mutex<Sessions>,
+    batches: batches::Batches,
 }
 
 impl Shared {

@@ -1,6 +1,7 @@
 //! From a posted payload to its events: which request is the record of the exchange, and which messages have events of
 //! their own.
 
+use super::batches::Room;
 use super::http::Way;
 use super::reading::Reading;
 use super::record;
@@ -71,6 +72,8 @@ pub(super) struct Exchange<'a> {
     pub(super) party: Party,
     pub(super) key: Option<Key>,
     pub(super) assignment: Option<Assignment>,
+    /// For the messages of a batch.
+    pub(super) room: Room,
 }
 
 /// An exchange that is not forwarded, because not all of it could be recorded.
@@ -96,12 +99,15 @@ pub(super) struct Opened {
     seq: Arc<OnceLock<u64>>,
     /// The call that the exchange is the record of, where it may be cancelled.
     own: Option<(Key, jsonrpc::Id)>,
+    /// For what of a batch is in the record by then.
+    room: Room,
 }
 
 impl Opened {
     /// The event is durable at `seq`.
     pub(super) fn at(self, ctx: &Context, seq: u64) {
         self.seq.set(seq).ok();
+        drop(self.room);
         if let Some((key, id)) = self.own {
             ctx.mcp.sessions().posted(&key, [(id, seq)]);
         }
@@ -115,7 +121,7 @@ impl Exchange<'_> {
     /// Everything that carries the exchange through, and what is to hear the `seq` of its request event. What it holds beside
     /// that is recorded when this returns.
     pub(super) async fn plan(
-        self,
+        mut self,
         posted: &Posted<'_>,
         address: PathAndQuery,
         received: &Received,
@@ -174,7 +180,9 @@ impl Exchange<'_> {
             (key, calls)
         });
         let single = own.as_ref().map(|(id, _)| id.clone());
+        let waiting = self.room.split(batch.len());
         let opened = Opened {
+            room: self.room,
             seq: seq.clone(),
             own: posted.as_ref().map(|(key, _)| key.clone()).zip(single),
         };
@@ -188,6 +196,7 @@ impl Exchange<'_> {
             key: self.key,
             own,
             batch,
+            room: waiting,
             elsewhere,
             posted,
             listens: None,

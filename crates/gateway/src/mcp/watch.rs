@@ -1,5 +1,6 @@
 //! Looking at what a server answers over HTTP: which message closes which call, and what else it says.
 
+use super::batches::Room;
 use super::endpoint::{Announced, Opening};
 use super::reading::Reading;
 use super::record::{self, Asked};
@@ -49,6 +50,8 @@ pub(crate) struct Watch {
     pub(crate) own: Option<(Id, Asked)>,
     /// Requests of a batch, answered in this exchange.
     pub(crate) batch: HashMap<Id, Parked>,
+    /// For these.
+    pub(crate) room: Room,
     /// Requests whose answers come on the session's stream, and the `seq`s of their events.
     pub(crate) elsewhere: Vec<(Id, u64)>,
     /// The session in which the exchange's calls may be cancelled, and those of a batch with the `seq`s of their events.
@@ -447,6 +450,8 @@ impl Watch {
 
     /// Closes what can no longer be answered.
     fn close_rest(&mut self, whole: bool, cancelled: &[u64], out: &mut Vec<Noted>) {
+        // Given back behind the calls.
+        let _room = std::mem::take(&mut self.room);
         let mut left: Vec<Parked> = self.batch.drain().map(|(_, parked)| parked).collect();
         if let Some(key) = &self.key {
             let mut sessions = self.ctx.mcp.sessions();
