@@ -83,7 +83,7 @@ impl Default for Limits {
         Self {
             request_body: 64 << 20,
             response_body: 256 << 20,
-            memory: 40 << 20,
+            memory: 32 << 20,
             connections: 1024,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_mins(20),

@@ -199,7 +199,7 @@ fn a_whole_file_is_read() {
     );
     assert_eq!(config.limits.request_body, 32 << 20);
     assert_eq!(config.limits.response_body, 1_000_000);
-    assert_eq!(config.limits.memory, 40 << 20);
+    assert_eq!(config.limits.memory, 32 << 20);
     assert_eq!(config.limits.connections, 64);
     assert_eq!(config.limits.request_rate, 8 << 10);
     assert_eq!(config.limits.memory_timeout, Duration::from_secs(5));
@@ -315,8 +315,8 @@ fn an_empty_file_is_the_default() {
 #[test]
 fn the_digest_is_of_what_is_in_effect() {
     let digest = |text: &str| parse(text).unwrap().digest();
-    assert_eq!(digest(""), digest("[limits]\nmemory = \"40MiB\""));
-    assert_eq!(digest("[limits]\nmemory = 41943040"), digest(""));
+    assert_eq!(digest(""), digest("[limits]\nmemory = \"32MiB\""));
+    assert_eq!(digest("[limits]\nmemory = 33554432"), digest(""));
     assert_ne!(digest("[limits]\nmemory = \"49MiB\""), digest(""));
     assert!(digest("").starts_with("sha256:"));
     assert_eq!(digest("").len(), "sha256:".len() + 64);
