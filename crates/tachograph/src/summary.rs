@@ -344,7 +344,6 @@ mod tests {
                     direction: direction.to_owned(),
                     opcode: "text".to_owned(),
                     message_type: Some(message_type.to_owned()),
-                    ..WebSocket::default()
                 });
                 draft.gen_ai = Some(GenAi::default());
             })

@@ -342,9 +342,10 @@ impl Watch {
         if view.shape == Shape::Error
             && view.id.is_none()
             && self.own.is_some()
-            && self.reading.status >= 400
+            && (self.reading.status >= 400 || !self.reading.is_events())
         {
-            // A transport-level error: it answers the one request there is.
+            // An error of the transport, or of a request whose id the server could not read: it answers the one request there
+            // is, where that is all the answer.
             self.reading.answer = Some(raw.as_bytes().to_vec());
             return;
         }

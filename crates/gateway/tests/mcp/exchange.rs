@@ -170,6 +170,7 @@ async fn a_failed_tool_and_an_error_are_told_apart() {
         let id = &posted(seen)["id"];
         match posted(seen)["params"]["name"].as_str() {
             Some("fail") => as_json(seen),
+            Some("unread") => ok("application/json", b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"no\"}}"),
             Some("broken") => ok("application/json", b"{\"jsonrpc\""),
             Some("quiet") => b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n: bye\n\n".to_vec(),
             _ => ok("application/json", json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no"}}).to_string().as_bytes()),
@@ -177,7 +178,7 @@ async fn a_failed_tool_and_an_error_are_told_apart() {
     })
     .await;
     let rig = rig(&upstream, "/mcp").await;
-    for tool in ["fail", "unknown", "broken", "quiet"] {
+    for tool in ["fail", "unknown", "unread", "broken", "quiet"] {
         post(&rig, &[], &call(json!(1), tool, json!({}))).await;
     }
     let told: Vec<_> = rig
@@ -207,6 +208,13 @@ async fn a_failed_tool_and_an_error_are_told_apart() {
                 Some("jsonrpc_-32602".to_owned()),
                 Some(true),
                 Some(-32602)
+            ),
+            // A server that could not read the id: it is the answer all the same.
+            (
+                State::UpstreamError,
+                Some("jsonrpc_-32700".to_owned()),
+                Some(true),
+                Some(-32700)
             ),
             no_answer.clone(),
             no_answer,

@@ -91,7 +91,10 @@ impl Reader {
     /// One event of a stream.
     pub(crate) fn event(&mut self, name: &str, data: Json<'_>, answer: &mut Answer) {
         let kind = data.get_str("type").unwrap_or(Cow::Borrowed(name));
-        self.number(data, answer);
+        // An error in mid-stream comes from beside the stream, with whatever number it has there.
+        if kind != "error" {
+            self.number(data, answer);
+        }
         match &*kind {
             "response.created" | "response.in_progress" | "response.queued" => {
                 if let Some(response) = data.get("response") {
