@@ -118,9 +118,15 @@ impl SessionReader {
         self.ended()
     }
 
-    /// Ends the connection: an answer that was under way is told as far as it came, as one that has no end.
+    /// Ends the connection: an answer that was under way is told as far as it came, as one that has no end. What has neither
+    /// a name nor a call of a tool in it was none.
     pub fn finish(mut self) -> Option<Said> {
-        self.ended()
+        self.ended().filter(|said| match said {
+            Said::Answered(view) => {
+                view.gen_ai.response_id.is_some() || !view.tool_calls.is_empty()
+            }
+            Said::Asked(_) => true,
+        })
     }
 
     fn ended(&mut self) -> Option<Said> {
