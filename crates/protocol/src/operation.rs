@@ -86,6 +86,12 @@ impl Api {
         }
     }
 
+    /// The format that [`Self::as_str`] calls so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|api| api.as_str() == name)
+    }
+
     /// `gen_ai.operation.name` of OpenTelemetry for a call of this format.
     #[must_use]
     pub const fn operation(self) -> &'static str {

@@ -1,6 +1,8 @@
 //! What each run amounts to: counted from the event lines alone, one pass, no bodies.
 
 use event::{GenAi, Kind, Line, State};
+use protocol::Api;
+use protocol::websocket::Direction;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -183,7 +185,7 @@ impl RunSummary {
 fn asks_on_a_socket(line: &Line) -> bool {
     let message = line.websocket.as_ref();
     message.is_some_and(|message| {
-        message.direction == "client-to-server"
+        message.direction == Direction::ClientToServer.as_str()
             && message.message_type.as_deref() == Some("response.create")
     })
 }
@@ -192,30 +194,26 @@ impl Tokens {
     /// Adds what one answer reported.
     pub(crate) fn add(&mut self, gen_ai: &GenAi) {
         let Some(usage) = &gen_ai.usage else { return };
-        let count = |reported: Option<u64>| reported.unwrap_or(0);
-        let cached = count(usage.cache_read_input_tokens)
-            .saturating_add(count(usage.cache_creation_input_tokens));
-        let (beside_input, beside_output) = match gen_ai.api.as_str() {
-            "anthropic.messages" | "bedrock.converse" => (cached, 0),
-            "gemini.generate" => (0, count(usage.reasoning_output_tokens)),
-            _ => (0, 0),
+        let (read, written) = (
+            usage.cache_read_input_tokens,
+            usage.cache_creation_input_tokens,
+        );
+        let (beside_input, beside_output) = match Api::named(&gen_ai.api) {
+            Some(Api::AnthropicMessages | Api::BedrockConverse) => ([read, written], None),
+            Some(Api::GeminiGenerate) => ([None; 2], usage.reasoning_output_tokens),
+            _ => ([None; 2], None),
         };
-        for (to, more, beside) in [
-            (&mut self.input, count(usage.input_tokens), beside_input),
-            (&mut self.output, count(usage.output_tokens), beside_output),
-            (
-                &mut self.cache_read,
-                count(usage.cache_read_input_tokens),
-                0,
-            ),
-            (
-                &mut self.cache_write,
-                count(usage.cache_creation_input_tokens),
-                0,
-            ),
-        ] {
-            *to = to.saturating_add(more).saturating_add(beside);
-        }
+        let add = |to: &mut u64, reported: &[Option<u64>]| {
+            *to = reported
+                .iter()
+                .flatten()
+                .fold(*to, |sum, more| sum.saturating_add(*more));
+        };
+        add(&mut self.input, &[usage.input_tokens]);
+        add(&mut self.input, &beside_input);
+        add(&mut self.output, &[usage.output_tokens, beside_output]);
+        add(&mut self.cache_read, &[read]);
+        add(&mut self.cache_write, &[written]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A call that the agent cancels by a message (before 2026-07-28), a subscription that its server closes, and a call that
 //! becomes a task.
 
-use super::rig::{Seen, Upstream, chunk, chunked_head, ok, to_end, until};
+use super::rig::{Rig, Seen, Upstream, chunk, chunked_head, ok, to_end, until};
 use super::{call, end_of, error, request, rig, server, state};
 use event::{Line, State};
 use serde_json::{Value, json};
@@ -48,6 +48,14 @@ async fn obeying(last: &'static str) -> Upstream {
     .await
 }
 
+/// The agent says that it no longer waits for the call with this id.
+async fn cancel(rig: &Rig, id: u64) {
+    let message =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+    let post = request("POST", PATH, &SESSION, message.to_string().as_bytes());
+    rig.exchange(&post).await;
+}
+
 #[tokio::test]
 async fn a_call_that_is_cancelled_by_a_message_ends_as_that() {
     let answer = "data: {\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}\n\n";
@@ -73,14 +81,7 @@ async fn a_call_that_is_cancelled_by_a_message_ends_as_that() {
             .unwrap();
         let mut got = Vec::new();
         until(&mut stream, &mut got, b": begun").await;
-        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
-        rig.exchange(&request(
-            "POST",
-            PATH,
-            &SESSION,
-            cancel.to_string().as_bytes(),
-        ))
-        .await;
+        cancel(&rig, id).await;
         to_end(&mut stream).await;
         let asked = rig.of(&["tool.request"]).remove(0);
         let end = end_of(&rig, &asked);
@@ -105,15 +106,7 @@ async fn a_call_that_waits_for_another_stream_ends_when_it_is_cancelled() {
     rig.exchange(&request("POST", PATH, &SESSION, message.as_bytes()))
         .await;
     assert!(rig.of(&["tool.response"]).is_empty());
-    let cancel =
-        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
-    rig.exchange(&request(
-        "POST",
-        PATH,
-        &SESSION,
-        cancel.to_string().as_bytes(),
-    ))
-    .await;
+    cancel(&rig, 1).await;
     let end = rig.of(&["tool.response"]).remove(0);
     assert_eq!(
         (state(&end), error(&end)),

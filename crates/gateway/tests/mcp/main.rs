@@ -24,18 +24,24 @@ mod socket;
 mod streams;
 
 use event::{Line, State};
-use gateway::McpServer;
+use gateway::{Limits, McpServer};
 use rig::{Rig, Seen, Upstream, to_end};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 /// A gateway with the MCP server `crm` at `path` of the upstream.
 async fn rig(upstream: &Upstream, path: &str) -> Rig {
+    rig_with(upstream, path, |_| {}).await
+}
+
+/// As [`rig`], with limits of its own.
+async fn rig_with(upstream: &Upstream, path: &str, change: impl FnOnce(&mut Limits)) -> Rig {
     let url = format!("http://{}{path}", upstream.addr);
     Rig::with(upstream.addr, |config| {
         config
             .mcp
             .insert("crm".to_owned(), McpServer { url, ca: None });
+        change(&mut config.limits);
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! A stream that ends before its answer and is resumed: the answer closes the call it is for, wherever it comes.
 
 use super::rig::{Rig, Seen, Upstream, chunk, chunked_head, find, text};
-use super::{call, error, mcp, request, rig, server, state};
+use super::{call, error, mcp, request, rig, rig_with, server, state};
 use event::{Role, State};
 use serde_json::json;
 use std::sync::Arc;
@@ -113,12 +113,8 @@ async fn without_a_session_the_event_id_joins_them() {
 async fn what_is_not_resumed_ends() {
     let upstream = polled().await;
     let session = [("Mcp-Session-Id", "s")];
-    let url = format!("http://{}/mcp", upstream.addr);
-    let rig = Rig::with(upstream.addr, |config| {
-        config
-            .mcp
-            .insert("crm".to_owned(), gateway::McpServer { url, ca: None });
-        config.limits.idle_timeout = Duration::from_millis(150);
+    let rig = rig_with(&upstream, "/mcp", |limits| {
+        limits.idle_timeout = Duration::from_millis(150)
     })
     .await;
     post(&rig, &session).await;
@@ -219,14 +215,7 @@ async fn a_call_does_not_end_while_its_client_listens() {
         }
     })
     .await;
-    let url = format!("http://{}/mcp", upstream.addr);
-    let rig = Rig::with(upstream.addr, |config| {
-        config
-            .mcp
-            .insert("crm".to_owned(), gateway::McpServer { url, ca: None });
-        config.limits.idle_timeout = PATIENCE;
-    })
-    .await;
+    let rig = rig_with(&upstream, "/mcp", |limits| limits.idle_timeout = PATIENCE).await;
     let session = [("Mcp-Session-Id", "s")];
     post(&rig, &session).await;
     let listening = resume(&rig, &session, "1");

@@ -2,7 +2,7 @@
 
 use super::disconnect::slow;
 use super::rig::{Rig, Upstream, chunk, chunked_head, text, to_end, until, within};
-use super::{call, end_of, mcp, request, rig, server, state};
+use super::{call, end_of, mcp, request, rig, rig_with, server, state};
 use event::{Role, State};
 use serde_json::json;
 use std::time::Duration;
@@ -173,14 +173,7 @@ async fn a_server_that_has_nothing_to_say_is_not_cut_off() {
         ("POST", asked.as_str(), State::Expired),
     ] {
         let (upstream, tell) = telling().await;
-        let url = format!("http://{}/mcp", upstream.addr);
-        let rig = Rig::with(upstream.addr, |config| {
-            config
-                .mcp
-                .insert("crm".to_owned(), gateway::McpServer { url, ca: None });
-            config.limits.idle_timeout = PATIENCE;
-        })
-        .await;
+        let rig = rig_with(&upstream, "/mcp", |limits| limits.idle_timeout = PATIENCE).await;
         let mut stream = rig.connect().await;
         stream
             .write_all(&request(method, "/agent/a/mcp/crm", &[], body.as_bytes()))

@@ -200,10 +200,7 @@ fn model(line: &Line, end: Option<&Line>, bodies: &mut Bodies<'_>) -> ModelStep 
         end: end.map(ended),
         ..ModelStep::default()
     };
-    let api = Api::ALL
-        .iter()
-        .copied()
-        .find(|api| api.as_str() == gen_ai.api);
+    let api = Api::named(&gen_ai.api);
     step.api = gen_ai.api;
     let Some(api) = api else {
         return step;
